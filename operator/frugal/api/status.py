@@ -1,0 +1,209 @@
+"""The statuses of both kinds: what the operator writes and people read. Written whole, by server-side apply."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from frugal.api.base import MachineModel, Money, SignedMoney
+from frugal.api.conditions import Condition
+from frugal.api.result import Artifact, Best, Candidate, ModelFigures
+from frugal.units import Duration, Quantity
+
+Conditions = Annotated[list[Condition], Field(max_length=16, description="Conditions, one of a type.")]
+
+
+class CompressionPhase(StrEnum):
+    """Where the work stands; a summary for people, never read back by the operator."""
+
+    PENDING = "Pending"
+    ESTIMATING = "Estimating"
+    QUEUED = "Queued"
+    SEARCHING = "Searching"
+    VERIFYING = "Verifying"
+    PUBLISHING = "Publishing"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SUSPENDED = "Suspended"
+
+
+class ServingPhase(StrEnum):
+    """Where serving stands; a summary for people."""
+
+    PENDING = "Pending"
+    WAITING = "Waiting"
+    PROGRESSING = "Progressing"
+    SERVING = "Serving"
+    DEGRADED = "Degraded"
+    FAILED = "Failed"
+    IDLE = "Idle"
+
+
+class SearchProgress(MachineModel):
+    """How far the search is."""
+
+    trials: Annotated[int, Field(description="Candidates measured.")] = 0
+    of: Annotated[int, Field(description="Candidates planned.")] = 0
+    eta: Annotated[Duration | None, Field(description="Estimated time left.")] = None
+    best: Annotated[Best | None, Field(description="Best so far, by the search's own figures.")] = None
+
+
+class JobUtilization(MachineModel):
+    """Used / available while the pod ran."""
+
+    cpu: Annotated[float | None, Field(description="CPU time over wall time and requested cores.")] = None
+    memory: Annotated[float | None, Field(description="Peak resident memory over the memory limit.")] = None
+    gpu: Annotated[float | None, Field(description="GPU engine activity.")] = None
+
+
+class JobCost(MachineModel):
+    """What the compression itself cost."""
+
+    amount: Annotated[Money | None, Field(description="Money; absent where a price is missing.")] = None
+    currency: Annotated[str, Field(description="ISO 4217.")] = ""
+    cpu_seconds: Annotated[float, Field(description="CPU time used.")] = 0
+    gpu_seconds: Annotated[float, Field(description="GPU time reserved.")] = 0
+
+
+class Verdict(MachineModel):
+    """One cost-benefit verdict with the sentence that explains it."""
+
+    worth_it: Annotated[
+        bool | None, Field(description="Whether it pays within the horizon; absent when it cannot be told.")
+    ] = None
+    monthly_saving: Annotated[SignedMoney | None, Field(description="Money saved a month.")] = None
+    payback_days: Annotated[float | None, Field(description="When the saving has paid the cost.")] = None
+    break_even_requests_per_second: Annotated[
+        float | None, Field(description="Load from which it pays within the horizon.")
+    ] = None
+    explanation: Annotated[str, Field(description="A sentence with its figures.")] = ""
+
+
+class CostBenefitStatus(MachineModel):
+    """The verdicts before the work and after it."""
+
+    before: Verdict | None = None
+    after: Verdict | None = None
+
+
+class CompressionJobStatus(MachineModel):
+    """What is known of a CompressionJob."""
+
+    observed_generation: Annotated[
+        int, Field(description="The generation that this speaks of; -1 before the first look.")
+    ] = -1
+    phase: Annotated[CompressionPhase | None, Field(description="Where the work stands.")] = None
+    inputs_hash: Annotated[str, Field(description="Hash of what defines the result that this speaks of.")] = ""
+    job_name: Annotated[str, Field(description="The Job that does the work.")] = ""
+    started_at: Annotated[str | None, Field(description="When the Job was first created (RFC 3339).")] = None
+    finished_at: Annotated[str | None, Field(description="When the verdict came (RFC 3339).")] = None
+    progress: SearchProgress | None = None
+    advice: Annotated[str, Field(description="Which techniques suit this structure, and why.")] = ""
+    baseline: ModelFigures | None = None
+    candidates: Annotated[list[Candidate], Field(max_length=20, description="The Pareto front.")] = []
+    best: Best | None = None
+    artifacts: Annotated[
+        list[Artifact], Field(max_length=8, description="What was published, one for each target.")
+    ] = []
+    report: Annotated[str, Field(description="URI of report.html.")] = ""
+    utilization: JobUtilization | None = None
+    cost: JobCost | None = None
+    cost_benefit: CostBenefitStatus | None = None
+    conditions: Conditions = []
+
+
+class Size(MachineModel):
+    """A size of an InferenceDeployment: what each replica requests, and how many there are."""
+
+    accelerator: Annotated[str, Field(description="cpu, or the extended resource.")] = "cpu"
+    count: Annotated[int, Field(description="Pieces of it in each replica; 0 for cpu.")] = 0
+    cpu: Annotated[Quantity, Field(description="CPU request of a replica.")]
+    memory: Annotated[Quantity, Field(description="Memory request of a replica.")]
+    memory_limit: Annotated[Quantity | None, Field(description="Memory limit of a replica.")] = None
+    replicas: Annotated[int, Field(description="Number of replicas.")] = 1
+
+
+class Saving(MachineModel):
+    """What a recommendation would save against what is applied."""
+
+    monthly: Annotated[SignedMoney, Field(description="Money a month.")]
+    percent: Annotated[float, Field(description="Percent of the present cost.")]
+
+
+class RecommendationStatus(MachineModel):
+    """What size would do, its bounds, and why."""
+
+    target: Size
+    lower: Size
+    upper: Size
+    saving: Saving | None = None
+    explanation: Annotated[str, Field(description="A sentence with its figures.")]
+    observed_at: Annotated[str, Field(description="When it was computed (RFC 3339).")]
+
+
+class AppliedStatus(MachineModel):
+    """What size runs now, and since when."""
+
+    size: Size
+    since: Annotated[str, Field(description="When it was applied (RFC 3339).")]
+    reason: Annotated[str, Field(description="Why it was applied.")] = ""
+
+
+class UtilizationStatus(MachineModel):
+    """Used / requested, averaged over the replicas and the last minutes."""
+
+    cpu: float | None = None
+    memory: float | None = None
+    gpu: float | None = None
+    gpu_memory: float | None = None
+    requests_per_second: float | None = None
+    latency_seconds: Annotated[float | None, Field(description="At the objective's quantile.")] = None
+    observed_at: Annotated[str, Field(description="When it was measured (RFC 3339).")]
+
+
+class CostStatus(MachineModel):
+    """What it costs. The month to date at a later moment is monthToDate + hourly * (moment - observedAt)."""
+
+    hourly: Money
+    month_to_date: Money
+    forecast_month: Money
+    currency: str
+    observed_at: Annotated[str, Field(description="When monthToDate was exact (RFC 3339).")]
+
+
+class SavingsStatus(MachineModel):
+    """Money saved against the size that ran before Frugal's first change."""
+
+    since_creation: SignedMoney
+    reference_hourly: Annotated[Money, Field(description="Hourly cost of the size before the first change.")]
+    observed_at: Annotated[str, Field(description="When sinceCreation was exact (RFC 3339).")]
+
+
+class ServedModelStatus(MachineModel):
+    """Which model the replicas serve."""
+
+    uri: str
+    sha256: str = ""
+    version: str = ""
+
+
+class InferenceDeploymentStatus(MachineModel):
+    """What is known of an InferenceDeployment."""
+
+    observed_generation: Annotated[
+        int, Field(description="The generation that this speaks of; -1 before the first look.")
+    ] = -1
+    phase: Annotated[ServingPhase | None, Field(description="Where serving stands.")] = None
+    replicas: Annotated[int, Field(description="Replicas that exist.")] = 0
+    ready_replicas: Annotated[int, Field(description="Replicas that serve.")] = 0
+    selector: Annotated[str, Field(description="Label selector of its pods, for the scale subresource.")] = ""
+    model: ServedModelStatus | None = None
+    endpoint: Annotated[str, Field(description="Where it answers.")] = ""
+    recommendation: RecommendationStatus | None = None
+    applied: AppliedStatus | None = None
+    utilization: UtilizationStatus | None = None
+    cost: CostStatus | None = None
+    savings: SavingsStatus | None = None
+    conditions: Conditions = []
