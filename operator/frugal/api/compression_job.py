@@ -141,8 +141,8 @@ class Objective(ApiModel):
         Field(
             ge=0,
             le=100,
-            description="Points that may be lost: 0.01 of a bounded metric, percent of the baseline of an unbounded one; "
-            "guarded at `confidence`, one-sided.",
+            description="Points that may be lost: 0.01 of a bounded metric, percent of the baseline of an unbounded "
+            "one; guarded at `confidence`, one-sided.",
         ),
     ] = 0.5
     confidence: Annotated[float, Field(ge=0.5, lt=1, description="One-sided confidence of the bound on the loss.")] = (

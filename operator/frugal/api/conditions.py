@@ -75,6 +75,7 @@ class Reason(StrEnum):
     COOLING_DOWN = "CoolingDown"
     OUTSIDE_CHANGE_WINDOW = "OutsideChangeWindow"
     OFF = "Off"
+    UNSUPPORTED = "Unsupported"
     WITHIN_BUDGET = "WithinBudget"
     OVER_BUDGET = "OverBudget"
     NO_BUDGET = "NoBudget"
