@@ -1,1 +1,1 @@
-"""The one loop that both shells drive: a keyed queue, the reconcile of each kind, the telemetry tick. Knows only ports."""
+"""The one loop that both shells drive: keyed queue, reconcile of each kind, telemetry tick. Knows only ports."""

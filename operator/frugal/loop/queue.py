@@ -10,7 +10,7 @@ from collections.abc import Callable
 from frugal.loop.ports import ObjectKey
 
 FIRST_BACKOFF_SECONDS = 0.25
-LONGEST_BACKOFF_SECONDS = 300.0
+LONGEST_BACKOFF_SECONDS = 60.0
 
 
 class KeyedQueue:
