@@ -264,7 +264,9 @@ def _attribute_tensors(attributes: Iterable[AttributeProto]) -> Iterator[TensorP
         if attribute.HasField("t"):
             yield attribute.t
         yield from attribute.tensors
-        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+        if attribute.HasField("sparse_tensor"):
+            yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
+        for sparse in attribute.sparse_tensors:
             yield from (sparse.values, sparse.indices)
     for graph in _subgraphs(attributes):
         yield from _graph_tensors(graph)
