@@ -1,0 +1,1 @@
+"""Everything that tests Frugal; nothing here is installed."""
