@@ -1,0 +1,100 @@
+"""Killing the operator, the pod or the API server in the middle of each phase loses and duplicates nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scenarios.objects import compression_job, inference_deployment
+from tests.scenarios.world import CLAIM, World, infer
+
+PHASES = ("Pending", "Estimating", "Searching", "Verifying", "Publishing")
+
+
+def at_or_past(phase: str):
+    later = (*PHASES[PHASES.index(phase) :], "Succeeded")
+    return lambda status: status.get("phase") in later
+
+
+def ended_once(world: World, name: str) -> None:
+    """The work ended well, by one Job, with one artifact, each event told once."""
+    status = world.wait("CompressionJob", name, lambda status: status.get("phase") == "Succeeded", seconds=300)
+    uid = world.get("CompressionJob", name)["metadata"]["uid"]
+    assert len(world.children(uid, "Job")) == 1
+    assert len(status["artifacts"]) == 1
+    published = [path for path in (world.volume / "out" / name / "sha256").iterdir() if (path / "model.onnx").is_file()]
+    assert len(published) == 1
+    reasons = [(event["reason"], event["message"]) for event in world.events(name)]
+    assert len(reasons) == len(set(reasons)), reasons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", PHASES)
+def test_killing_the_operator_loses_and_duplicates_nothing(world: World, phase: str) -> None:
+    name = f"operator-{phase.lower()}"
+    world.apply(compression_job(name, training=True))
+    world.wait("CompressionJob", name, at_or_past(phase))
+
+    world.kill_operator()
+    world.start_operator()
+
+    ended_once(world, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["Estimating", "Searching", "Verifying"])
+def test_killing_the_pod_resumes_the_work(world: World, phase: str) -> None:
+    name = f"pod-{phase.lower()}"
+    world.apply(compression_job(name, training=True))
+    world.wait("CompressionJob", name, at_or_past(phase))
+    uid = world.get("CompressionJob", name)["metadata"]["uid"]
+
+    for pod in world.children(uid, "Pod"):
+        world.kill_pod(pod)
+
+    ended_once(world, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["Pending", "Searching", "Publishing"])
+def test_losing_the_api_server_loses_and_duplicates_nothing(world: World, phase: str) -> None:
+    if not world.has_api_server:
+        pytest.skip("embedded mode has no API server; its store lives in the operator's process, killed above")
+    name = f"server-{phase.lower()}"
+    world.apply(compression_job(name, training=True))
+    world.wait("CompressionJob", name, at_or_past(phase))
+
+    world.restart_api_server()
+
+    ended_once(world, name)
+
+
+@pytest.mark.slow
+def test_serving_goes_on_while_the_operator_is_away(world: World) -> None:
+    served = {"uri": f"pvc://{CLAIM}/digits/model.onnx"}
+    world.apply(inference_deployment("steady", model=served, service={"port": 18085}))
+    world.wait_condition("InferenceDeployment", "steady", "Ready")
+    uid = world.get("InferenceDeployment", "steady")["metadata"]["uid"]
+
+    world.kill_operator()
+    world.start_operator()
+
+    world.wait_condition("InferenceDeployment", "steady", "Ready")
+    with world.endpoint("steady") as url:
+        assert infer(url, "steady", world.sample_rows(1))
+    assert len(world.children(uid, "Deployment")) == 1
+    assert len(world.children(uid, "Service")) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_replica_is_replaced(world: World) -> None:
+    served = {"uri": f"pvc://{CLAIM}/digits/model.onnx"}
+    world.apply(inference_deployment("replace", model=served, service={"port": 18086}))
+    world.wait_condition("InferenceDeployment", "replace", "Ready")
+    uid = world.get("InferenceDeployment", "replace")["metadata"]["uid"]
+
+    for pod in world.children(uid, "Pod"):
+        world.kill_pod(pod)
+
+    world.wait("InferenceDeployment", "replace", lambda status: status.get("readyReplicas") == 1, seconds=120)
+    with world.endpoint("replace") as url:
+        assert infer(url, "replace", world.sample_rows(1))

@@ -1,0 +1,120 @@
+"""What a scenario may do to the world it runs in. Two worlds fulfil it: embedded mode and a real cluster."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+Manifest = dict[str, Any]
+CLAIM = "models"
+
+
+class World(ABC):
+    """A place where Frugal runs. Everything that waits has a timeout; nothing here knows how Frugal decides."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def volume(self) -> Path:
+        """The folder behind the claim `models`, writable by the test and by the pods."""
+
+    @abstractmethod
+    def apply(self, *manifests: Manifest) -> None:
+        """Create or change objects, as `kubectl apply` does."""
+
+    @abstractmethod
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object of ours, a ConfigMap or a Secret."""
+
+    @abstractmethod
+    def get(self, kind: str, name: str) -> Manifest | None:
+        """Return an object, or None."""
+
+    @abstractmethod
+    def children(self, uid: str, kind: str) -> list[Manifest]:
+        """Return the objects of `kind` that carry the label frugal.dev/uid: UID."""
+
+    @abstractmethod
+    def events(self, name: str) -> list[Manifest]:
+        """Return the events about the object of ours called `name`."""
+
+    @abstractmethod
+    def kill_operator(self) -> None:
+        """End the operator as `kill -9` does, wherever it is."""
+
+    @abstractmethod
+    def start_operator(self) -> None:
+        """Start the operator again, over what is there."""
+
+    @abstractmethod
+    def kill_pod(self, pod: Manifest) -> None:
+        """End the pod's process as `kill -9` does."""
+
+    @abstractmethod
+    def metrics(self) -> str:
+        """Return the operator's /metrics."""
+
+    @abstractmethod
+    @contextmanager
+    def endpoint(self, name: str) -> Iterator[str]:
+        """Yield the base URL at which the InferenceDeployment's Service answers the test."""
+
+    def status(self, kind: str, name: str) -> Manifest:
+        """Return the object's status, empty when there is none."""
+        return (self.get(kind, name) or {}).get("status") or {}
+
+    def wait(
+        self, kind: str, name: str, until: Callable[[Manifest], bool], *, seconds: float = 180.0, why: str = ""
+    ) -> Manifest:
+        """Return the status as soon as `until(status)` holds; fails with the last status after `seconds`."""
+        deadline = time.monotonic() + seconds
+        status: Manifest = {}
+        while time.monotonic() < deadline:
+            status = self.status(kind, name)
+            if status and until(status):
+                return status
+            time.sleep(0.25)
+        raise AssertionError(f"{kind} {name} did not get there in {seconds:.0f} s ({why}): {summary(status)}")
+
+    def wait_condition(
+        self, kind: str, name: str, type_: str, status: str = "True", *, seconds: float = 180.0
+    ) -> Manifest:
+        """Return the condition as soon as it has `status` for the object's present generation."""
+
+        def holds(_: Manifest) -> bool:
+            current = self.get(kind, name) or {}
+            found = condition(current.get("status") or {}, type_)
+            generation = (current.get("metadata") or {}).get("generation")
+            return found.get("status") == status and found.get("observedGeneration") == generation
+
+        return condition(self.wait(kind, name, holds, seconds=seconds, why=f"{type_}={status}"), type_)
+
+
+def condition(status: Manifest, type_: str) -> Manifest:
+    """Return the condition of that type, or an empty one."""
+    return next((one for one in status.get("conditions") or [] if one["type"] == type_), {})
+
+
+def summary(status: Manifest) -> str:
+    """Return what a person needs of a status to see why a test failed."""
+    words = [f"phase {status.get('phase')}"]
+    words += [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in status.get("conditions") or []]
+    return "\n  ".join(words)
+
+
+def infer(url: str, model: str, rows: Sequence[Any], *, timeout: float = 10.0) -> list[float]:
+    """Ask the model for the outputs of `rows` by the Open Inference Protocol and return them flat."""
+    with httpx.Client(timeout=timeout) as client:
+        described = client.get(f"{url}/v2/models/{model}").raise_for_status().json()
+        tensor = described["inputs"][0]
+        shape = [len(rows), *tensor["shape"][1:]]
+        body = {"inputs": [{"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape, "data": rows}]}
+        answer = client.post(f"{url}/v2/models/{model}/infer", json=body).raise_for_status().json()
+    return list(answer["outputs"][0]["data"])
