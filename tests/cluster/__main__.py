@@ -34,7 +34,9 @@ def main(words: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
-    parser.add_argument("--name", default="default", help="which instance; several control planes may run at once")
+    parser.add_argument(
+        "--name", default=lifecycle.NODE_INSTANCE, help="which instance; several control planes may run at once"
+    )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--if-possible", action="store_true", help="say why it cannot be built and end well")
     started = verb("up", _up, "start, wait until ready, print the path of the kubeconfig")
     started.add_argument("--control-plane-only", action="store_true", help="no node; needs no root")
-    verb("down", lambda chosen: lifecycle.down(Instance(chosen.name)), "stop everything, leave nothing behind")
+    verb("down", _down, "stop everything, leave nothing behind")
     verb("status", _status, "say what runs, and how much memory it takes")
     advertised = verb("gpus", lambda chosen: lifecycle.set_gpus(Instance(chosen.name), chosen.count), "fake GPUs")
     advertised.add_argument("count", type=int)
@@ -70,6 +72,13 @@ def _up(chosen: argparse.Namespace) -> None:
     instance = Instance(chosen.name)
     lifecycle.up(instance, is_full=not chosen.control_plane_only)
     sys.stdout.write(f"{instance.kubeconfig}\n")
+
+
+def _down(chosen: argparse.Namespace) -> None:
+    instance = Instance(chosen.name)
+    lifecycle.down(instance)
+    if left := lifecycle.residue(instance):
+        raise ClusterError("left behind:\n" + "\n".join(left))
 
 
 def _status(chosen: argparse.Namespace) -> None:

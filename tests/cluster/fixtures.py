@@ -28,7 +28,7 @@ def control_plane() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def node() -> Iterator[Node]:
     """The node of this machine, for this session alone: another session that wants it waits (14 s, 700 MiB, root)."""
-    with _exclusive(), _running(Instance("default"), is_full=True) as instance:
+    with _exclusive(), _running(Instance(lifecycle.NODE_INSTANCE), is_full=True) as instance:
         yield Node(instance)
 
 
@@ -44,6 +44,8 @@ def _running(instance: Instance, *, is_full: bool) -> Iterator[Instance]:
         yield instance
     finally:
         lifecycle.down(instance)
+        if left := lifecycle.residue(instance):
+            raise ClusterError("the node left behind:\n" + "\n".join(left))
 
 
 @contextmanager

@@ -4,15 +4,13 @@ The container runtime under them is in `runtime`.
 """
 
 import json
-import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster import places
 from tests.cluster.control_plane import Command, Ports
 from tests.cluster.instance import Instance
-
-logger = logging.getLogger(__name__)
 
 CGROUPS = Path("/sys/fs/cgroup")
 _UNIFIED_CONTROLLERS = "+cpu +cpuset +memory +pids"
@@ -58,13 +56,17 @@ def make_cgroups() -> None:
 
 
 def remove_cgroups() -> None:
-    """Remove our control groups, innermost first; one that still holds a process is named in the log."""
+    """Remove our control groups, innermost first; one that still holds a process stays, and is in `residue`."""
     for hierarchy in (CGROUPS, *_hierarchies()):
         for folder, _, _ in os.walk(hierarchy / places.NODE_CGROUP, topdown=False):
-            try:
+            with suppress(OSError):
                 Path(folder).rmdir()
-            except OSError as error:
-                logger.warning("left behind: %s: %s", folder, error)
+
+
+def residue() -> list[str]:
+    """Return which of our control groups are left, one line each."""
+    ours = [hierarchy / places.NODE_CGROUP for hierarchy in (CGROUPS, *_hierarchies())]
+    return [f"control group {path}" for path in ours if path.exists()]
 
 
 def _hierarchies() -> list[Path]:

@@ -18,10 +18,11 @@ from tests.cluster.client import call, get_object
 from tests.cluster.control_plane import Ports
 from tests.cluster.errors import ClusterError, NotBuilt, NotPossible
 from tests.cluster.instance import Instance, Process, Record
-from tests.cluster.processes import is_alive, kill, start, stop, wait_until
+from tests.cluster.processes import found_by_command, is_alive, kill, start, stop, wait_until
 
 logger = logging.getLogger(__name__)
 
+NODE_INSTANCE = "default"  # there is one full node on a machine, and this is its name
 _FULL_ONLY = ("scheduler", "kubelet", "proxy")
 _STOPPED_FIRST = ("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager")
 _STOPPED_LAST = ("kube-apiserver", "containerd", "etcd")
@@ -63,6 +64,10 @@ def up(instance: Instance, *, is_full: bool) -> None:
         return
     down(instance)
     _require(is_full=is_full)
+    if is_full and instance.name != NODE_INSTANCE:
+        raise NotPossible(
+            f"a machine has one full node, named {NODE_INSTANCE!r}; {instance.name!r} can be control plane only"
+        )
     started = time.monotonic()
     ports = _free_ports()
     host = places.GATEWAY if is_full else "127.0.0.1"
@@ -90,6 +95,17 @@ def down(instance: Instance) -> None:
         kubelet.remove_cgroups()
     runtime.remove([record.etcd_data, record.storage, *record.absent_folders])
     instance.forget()
+
+
+def residue(instance: Instance) -> list[str]:
+    """Return what this machine still has of an instance that is down, one line each; empty is as it should be."""
+    run = str(instance.run)
+    left = [f"process {found.pid}: {' '.join(found.command)[:80]}" for found in found_by_command(run)]
+    left += [f"mount {point}" for point in runtime.mounts() if point.startswith(f"{run}/")]
+    left += [str(path) for path in (instance.run, places.cache() / "run" / instance.name) if path.exists()]
+    if instance.name == NODE_INSTANCE:
+        left += [*network.residue(), *kubelet.residue()]
+    return left
 
 
 def crash(instance: Instance, component: str) -> None:

@@ -3,7 +3,6 @@
 Refuses to start beside another Kubernetes, whose iptables chains have the same names.
 """
 
-import logging
 import re
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from tests.cluster import places
 from tests.cluster.errors import NotPossible
 from tests.cluster.instance import Instance, Record
 from tests.cluster.shell import attempt, run
-
-logger = logging.getLogger(__name__)
 
 # Kernel settings that the kubelet and kube-proxy change; a value is what we set ourselves.
 SYSCTLS: dict[str, str | None] = {
@@ -70,6 +67,14 @@ def tear_down(record: Record) -> None:
     for pattern in ("frugal-node-*", "cni-loopback-*"):
         for lease in Path("/var/lib/cni/results").glob(pattern):
             lease.unlink()
+
+
+def residue() -> list[str]:
+    """Return what is left of a full node's network, one line each."""
+    bridge = Path(f"/sys/class/net/{places.BRIDGE}")
+    rules = [rule for save in ("iptables-save", "ip6tables-save") for rule in attempt(save).splitlines()]
+    left = [rule for rule in rules if _CHAIN.search(rule)]
+    return [*(f"network rule {rule}" for rule in left), *([f"bridge {bridge}"] if bridge.exists() else [])]
 
 
 def _drop_chains() -> None:

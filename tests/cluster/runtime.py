@@ -79,12 +79,16 @@ def end_shims(instance: Instance) -> None:
     unmount_under(instance.run)
 
 
-def unmount_under(*folders: Path) -> None:
-    """Detach every mount under `folders`, innermost first."""
-    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for point in sorted(points, reverse=True):
-        if any(point.startswith(f"{folder}/") for folder in folders):
+def unmount_under(folder: Path) -> None:
+    """Detach every mount under `folder`, innermost first."""
+    for point in sorted(mounts(), reverse=True):
+        if point.startswith(f"{folder}/"):
             attempt("umount", "-l", point)
+
+
+def mounts() -> list[str]:
+    """Return where something is mounted on this machine."""
+    return [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
 
 
 def remove(folders: Iterable[str]) -> None:

@@ -1,0 +1,130 @@
+"""The test node itself: what it promises to the scenarios that run on it."""
+
+import json
+import time
+from typing import cast
+
+import pytest
+
+from tests.cluster.cluster import ControlPlane, Node
+from tests.cluster.errors import CommandFailed
+
+pytestmark = pytest.mark.real
+
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+_LOOK = """
+import importlib.util, json, os, sys
+def can_write(path):
+    try:
+        open(path + "/probe", "w").close()
+    except OSError:
+        return False
+    return True
+has = [name for name in ("frugal", "frugal_jobs", "frugal_serve", "kopf", "torch", "onnxruntime", "pip", "pytest")
+       if importlib.util.find_spec(name)]
+report = {"uid": os.getuid(), "has": has, "root": can_write("/"), "tmp": can_write("/tmp")}
+open("/dev/termination-log", "w").write(json.dumps(report))
+"""
+
+
+def pod(name: str, image: str, command: list[str], **container: object) -> dict[str, object]:
+    """Return a pod that runs `command` once, as the restricted profile wants it, with a writable /tmp."""
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}, *cast(list[object], container.pop("volumeMounts", []))]
+    volumes = [{"name": "tmp", "emptyDir": {}}, *cast(list[object], container.pop("volumes", []))]
+    main = {"name": "main", "image": image, "command": command, "securityContext": _RESTRICTED, "volumeMounts": mounts}
+    spec = {"restartPolicy": "Never", "volumes": volumes, "containers": [main | container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def ended(node: Node, name: str, *, seconds: float = 60) -> dict[str, object]:
+    """Wait until the container of a pod ended and return its `terminated` state."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = cast(dict[str, list[dict[str, dict[str, dict[str, object]]]]], node.kubectl.get("pod", name)["status"])
+        if state := status.get("containerStatuses", [{"state": {}}])[0]["state"].get("terminated"):
+            return state
+        time.sleep(0.2)
+    raise AssertionError(f"pod {name} did not end:\n{node.kubectl('describe', 'pod', name)}")
+
+
+@pytest.mark.parametrize(
+    ("extra", "needs", "lacks"),
+    [
+        ("operator", {"frugal", "kopf"}, {"torch", "onnxruntime", "pip", "pytest"}),
+        ("jobs", {"frugal_jobs", "torch", "onnxruntime"}, {"kopf", "pip", "pytest"}),
+        ("serve", {"frugal_serve", "onnxruntime"}, {"kopf", "torch", "pip", "pytest"}),
+    ],
+)
+def test_an_image_of_ours_runs_without_root_on_a_read_only_file_system(
+    node: Node, extra: str, needs: set[str], lacks: set[str]
+) -> None:
+    image = node.load_app_images(extra)[extra]
+
+    node.kubectl.apply(pod(f"look-{extra}", image, ["python", "-c", _LOOK]))
+    state = ended(node, f"look-{extra}")
+
+    assert state["exitCode"] == 0, node.kubectl("logs", f"look-{extra}")
+    seen = json.loads(str(state["message"]))
+    assert needs <= set(seen["has"])
+    assert not lacks & set(seen["has"])
+    assert {key: seen[key] for key in ("uid", "root", "tmp")} == {"uid": 65532, "root": False, "tmp": True}
+
+
+def test_what_a_pod_writes_to_a_claim_is_here_and_the_other_way_round(node: Node) -> None:
+    image = node.load_app_images("operator")["operator"]
+    folder = node.claim("shelf")
+    (folder / "question.txt").write_text("six times seven")
+
+    copy = (
+        "import pathlib as p; p.Path('/shelf/answer').write_text(p.Path('/shelf/question.txt').read_text() + ' = 42')"
+    )
+    claim = {"name": "shelf", "persistentVolumeClaim": {"claimName": "shelf"}}
+    mount = {"name": "shelf", "mountPath": "/shelf"}
+    node.kubectl.apply(pod("shelf", image, ["python", "-c", copy], volumes=[claim], volumeMounts=[mount]))
+    state = ended(node, "shelf")
+
+    assert state["exitCode"] == 0, node.kubectl("logs", "shelf")
+    assert (folder / "answer").read_text() == "six times seven = 42"
+
+
+def test_a_container_over_its_memory_limit_is_killed_by_the_kernel(node: Node) -> None:
+    image = node.load_app_images("operator")["operator"]
+    greedy = "x = b'x' * (512 << 20)"  # 512 MiB against a limit of 64 MiB
+
+    limits = {"limits": {"memory": "64Mi"}}
+    node.kubectl.apply(pod("greedy", image, ["python", "-c", greedy], resources=limits))
+    state = ended(node, "greedy")
+
+    assert state["reason"] == "OOMKilled"
+    assert state["exitCode"] == 137
+
+
+def test_a_pod_that_asks_for_more_gpus_than_there_are_stays_pending(node: Node) -> None:
+    image = node.load_app_images("operator")["operator"]
+    node.set_gpus(2)
+
+    fits, too_many = ({"limits": {"nvidia.com/gpu": str(count)}} for count in (2, 3))
+    node.kubectl.apply(
+        pod("fits", image, ["true"], resources=fits), pod("too-many", image, ["true"], resources=too_many)
+    )
+    ended(node, "fits")
+
+    status = cast(dict[str, object], node.kubectl.get("pod", "too-many")["status"])
+    assert status["phase"] == "Pending"
+
+
+def test_objects_outlive_a_crash_of_the_api_server(control_plane: ControlPlane) -> None:
+    kubectl = control_plane.kubectl
+    kubectl("create", "configmap", "memory", "--from-literal=kept=yes")
+
+    control_plane.crash("kube-apiserver")
+    with pytest.raises(CommandFailed):
+        kubectl("get", "configmap", "memory", timeout_seconds=5)
+    control_plane.restart("kube-apiserver")
+
+    assert kubectl.get("configmap", "memory")["data"] == {"kept": "yes"}
