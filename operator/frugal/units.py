@@ -48,7 +48,9 @@ class _Text(str):
 
         return core_schema.no_info_after_validator_function(
             cls,
-            core_schema.union_schema([core_schema.str_schema(strict=True), core_schema.int_schema(strict=True)]),
+            core_schema.union_schema(
+                [core_schema.str_schema(strict=True, max_length=32), core_schema.int_schema(strict=True)]
+            ),
             serialization=core_schema.to_string_ser_schema(),
         )
 
@@ -64,7 +66,7 @@ class Quantity(_Text):
     example = "500m"
 
     def __new__(cls, text: str | int) -> Quantity:
-        if not _QUANTITY.match(str(text)):
+        if not _QUANTITY.fullmatch(str(text)):
             raise InvalidQuantity(str(text))
         return super().__new__(cls, text)
 
@@ -100,7 +102,7 @@ class Duration(_Text):
     example = "30m"
 
     def __new__(cls, text: str | int) -> Duration:
-        if not _DURATION.match(str(text)):
+        if not _DURATION.fullmatch(str(text)):
             raise InvalidDuration(str(text))
         return super().__new__(cls, text)
 

@@ -6,19 +6,31 @@ so that a server without CEL (before 1.25) enforces the same rules through a `Va
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
 
 GROUP = "frugal.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
+CEL_RULES = "x-kubernetes-validations"
 MONEY_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?$"
 
 
@@ -26,7 +38,8 @@ MONEY_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?$"
 class Rule:
     """One cross-field rule.
 
-    cel: expression over `self`, true when the object is good; as in `x-kubernetes-validations`.
+    cel: expression over `self`, true when the object is good, as in `x-kubernetes-validations` of Kubernetes 1.27;
+        empty where its language cannot say it: then the operator alone checks.
     check: the same rule over the parsed model.
     field: the field to blame, in camelCase, relative to the model.
     """
@@ -41,9 +54,21 @@ class ApiModel(BaseModel):
     """What people write: unknown fields are refused, values are immutable."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=False
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=False,
+        allow_inf_nan=False,  # JSON has neither
     )
     RULES: ClassVar[tuple[Rule, ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Add the rules in their CEL form to the model's JSON Schema."""
+        schema = handler.resolve_ref_schema(handler(core))
+        rules = [{"rule": rule.cel, "message": rule.message} for rule in cls.RULES if rule.cel]
+        return schema | {CEL_RULES: rules} if rules else schema
 
     @model_validator(mode="after")
     def _keep_rules(self) -> Self:
@@ -67,10 +92,18 @@ class MachineModel(ApiModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _quoted(amount: object) -> object:
-    if isinstance(amount, str | Decimal):
+def _quoted(amount: object) -> Decimal:
+    if isinstance(amount, Decimal):
         return amount
-    raise PydanticCustomError("money", 'money is a quoted decimal, such as "812.00", so that no float rounds it')
+    if isinstance(amount, str) and re.fullmatch(MONEY_PATTERN, amount):
+        return Decimal(amount)
+    raise PydanticCustomError(
+        "money", 'money is a quoted decimal with at most six places, such as "812.00", so that no float rounds it'
+    )
+
+
+def _to_six_places(amount: Decimal) -> Decimal:
+    return round(amount, 6)
 
 
 def _plain(amount: Decimal) -> str:
@@ -88,10 +121,11 @@ Money = Annotated[
 
 SignedMoney = Annotated[
     Decimal,
+    AfterValidator(_to_six_places),
     PlainSerializer(_plain, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$", "maxLength": 21}),
 ]
-"""A difference of money, which may be negative."""
+"""A difference of money, which may be negative; rounded to six decimal places."""
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 """A share in [0, 1]."""

@@ -5,19 +5,64 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from frugal.api.base import ApiModel, Name, Rule, Sha256, Uri
 from frugal.units import Quantity
 
 ResourceList = Annotated[dict[Annotated[str, Field(max_length=253)], Quantity], Field(max_length=32)]
+
+
+def _pod_shaped(template: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a template whose parts that Frugal merges are not maps and lists of named objects."""
+    metadata, spec = template.get("metadata", {}), template.get("spec", {})
+    lists = [spec.get(key, []) for key in _MERGED_LISTS] if isinstance(spec, dict) else []
+    if (
+        not isinstance(metadata, dict)
+        or not isinstance(spec, dict)
+        or not all(isinstance(one, list) for one in lists)
+        or not all(isinstance(item, dict) and isinstance(item.get("name"), str) for one in lists for item in one)
+    ):
+        raise PydanticCustomError(
+            "pod_template",
+            "metadata and spec are maps; containers, initContainers and volumes are lists of objects with a name",
+        )
+    return template
+
+
+_MERGED_LISTS = ("containers", "initContainers", "volumes")
+_OPEN: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_NAMED = _OPEN | {
+    "description": "As in a Pod.",
+    "required": ["name"],
+    "properties": {"name": {"type": "string", "maxLength": 253, "description": "Which of its kind."}},
+}
+
 PodTemplate = Annotated[
     dict[str, Any],
-    WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
+    AfterValidator(_pod_shaped),
+    WithJsonSchema(
+        _OPEN
+        | {
+            "properties": {
+                "metadata": _OPEN | {"description": "Labels and annotations, as in a Pod."},
+                "spec": _OPEN
+                | {
+                    "description": "As in a Pod.",
+                    "properties": {
+                        key: {"type": "array", "maxItems": 64, "items": _NAMED, "description": "Merged by name."}
+                        for key in _MERGED_LISTS
+                    },
+                },
+            }
+        }
+    ),
 ]
 """A partial pod template (metadata, spec), merged over ours: maps by key, lists of objects by `name`."""
 
-EntryPoint = Annotated[str, Field(max_length=253, pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$")]
+ENTRY_POINT_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
+EntryPoint = Annotated[str, Field(max_length=253, pattern=f"^({ENTRY_POINT_PATTERN[1:-1]})?$")]
 """A Python entry point, `package.module:function`, from the image or a wheel pinned by digest."""
 
 
@@ -61,14 +106,13 @@ class Credentials(ApiModel):
 
 
 class ResourceRequirements(ApiModel):
-    """Requests and limits of the pod's container, as in a Pod."""
+    """Requests and limits of the pod's container, as in a Pod; no request may be more than its limit."""
 
     requests: Annotated[ResourceList, Field(description="What the scheduler reserves.")] = {}
     limits: Annotated[ResourceList, Field(description="What the container may use at most.")] = {}
     RULES = (
         Rule(
-            cel="!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits)"
-            " || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",
+            cel="",  # comparing quantities came with Kubernetes 1.29
             check=lambda self: all(
                 amount.value <= self.limits[key].value for key, amount in self.requests.items() if key in self.limits
             ),

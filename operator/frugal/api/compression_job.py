@@ -8,10 +8,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from frugal.api.base import ApiModel, Money, Name, Rule, Uri
 from frugal.api.common import (
+    ENTRY_POINT_PATTERN,
     Credentials,
     EntryPoint,
     LocalReference,
@@ -129,11 +131,22 @@ class Limits(ApiModel):
     ] = None
 
 
+def _one_fault(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return handler(value)
+    except ValidationError:
+        known = ", ".join(metric.value for metric in Metric)
+        raise PydanticCustomError(
+            "metric", "one of {known}, or an entry point package.module:function", {"known": known}
+        ) from None
+
+
 class Objective(ApiModel):
     """min L(W) + lambda * C(W) within hard limits; with no lambda, least C within the bound on the loss."""
 
     metric: Annotated[
-        Metric | EntryPoint,
+        Metric | Annotated[str, Field(max_length=253, pattern=ENTRY_POINT_PATTERN)],
+        WrapValidator(_one_fault),
         Field(description="The metric, or an entry point that computes one from outputs and labels."),
     ] = Metric.ACCURACY
     max_loss: Annotated[
@@ -172,7 +185,14 @@ class PruneStep(ApiModel):
 
     kind: Annotated[str, Field(pattern="^structured$", description="structured: whole channels.")] = "structured"
     ratio: Annotated[float, Field(gt=0, lt=1, description="Share of the channels to remove.")]
-    epochs: Annotated[float, Field(ge=0, le=1000, description="Passes over the training data afterwards.")] = 1.0
+    epochs: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1000,
+            description="Passes over the training data afterwards. Unset: 1 where training data is given, else none.",
+        ),
+    ] = None
 
 
 class QuantizeStep(ApiModel):
@@ -339,10 +359,7 @@ class CompressionJobSpec(ApiModel):
             " && has(s.prune.epochs) && s.prune.epochs > 0.0) || has(self.data.training)",
             check=lambda self: (
                 self.data.training is not None
-                or not any(
-                    step.prune and "epochs" in step.prune.model_fields_set and step.prune.epochs > 0
-                    for step in self.strategy.pipeline
-                )
+                or not any(step.prune and (step.prune.epochs or 0) > 0 for step in self.strategy.pipeline)
             ),
             field="data.training",
             message="a prune step with epochs needs data.training",

@@ -238,7 +238,7 @@ class InferenceDeploymentSpec(ApiModel):
         Rule(
             cel="!has(self.runtime) || !has(self.runtime.name) || self.runtime.name == 'onnxruntime'"
             " || (has(self.runtime.podTemplate) && has(self.runtime.podTemplate.spec)"
-            " && has(self.runtime.podTemplate.spec.containers))",
+            " && has(self.runtime.podTemplate.spec.containers) && size(self.runtime.podTemplate.spec.containers) > 0)",
             check=lambda self: (
                 self.runtime.name is RuntimeName.ONNXRUNTIME
                 or bool((self.runtime.pod_template.get("spec") or {}).get("containers"))

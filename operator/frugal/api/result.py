@@ -15,17 +15,17 @@ MAX_TERMINATION_MESSAGE_BYTES = 4096  # what the kubelet keeps
 class ModelFigures(MachineModel):
     """One model as measured."""
 
-    accuracy: float | None = None
+    accuracy: Annotated[float | None, Field(description="Share of the samples that it gets right.")] = None
     precision: Annotated[float | None, Field(description="Macro average.")] = None
     recall: Annotated[float | None, Field(description="Macro average.")] = None
     f1: Annotated[float | None, Field(description="Macro average.")] = None
     metric: Annotated[float | None, Field(description="The objective's metric, where it is none of the above.")] = None
     samples: Annotated[int | None, Field(description="How many samples carried the quality figures.")] = None
-    parameters: int | None = None
+    parameters: Annotated[int | None, Field(description="How many weights it has.")] = None
     flops: Annotated[
         float | None, Field(description="Floating-point operations per sample (2 per multiply-accumulate).")
     ] = None
-    size_bytes: int | None = None
+    size_bytes: Annotated[int | None, Field(description="Size of its file.")] = None
     memory_bytes: Annotated[
         int | None, Field(description="Peak resident memory of inference beyond the runtime's own.")
     ] = None
@@ -53,11 +53,11 @@ class Best(MachineModel):
 class Candidate(MachineModel):
     """One compressed model as the search measured it."""
 
-    technique: str
-    loss: float
-    size_ratio: float
-    latency_ratio: float
-    flops_ratio: float | None = None
+    technique: Annotated[str, Field(description="What was done, for people.")]
+    loss: Annotated[float, Field(description="Points lost by the search's own figures; negative when better.")]
+    size_ratio: Annotated[float, Field(description="Baseline's size / its size.")]
+    latency_ratio: Annotated[float, Field(description="Baseline's p50 latency / its p50 latency.")]
+    flops_ratio: Annotated[float | None, Field(description="Baseline's FLOPs / its FLOPs.")] = None
     objective: Annotated[float | None, Field(description="J = L + lambda * C, or C when lambda is unset.")] = None
     figures: ModelFigures | None = None
     verdict: Annotated[str, Field(description="Kept, dominated, or why it was rejected.")] = ""
@@ -66,11 +66,13 @@ class Candidate(MachineModel):
 class Artifact(MachineModel):
     """A published file."""
 
-    target: str
-    uri: str
-    sha256: str
-    size_bytes: int
-    verified: bool
+    target: Annotated[str, Field(description="Runtime and device that it was made for.")]
+    uri: Annotated[str, Field(description="Where it is, by its content's address.")]
+    sha256: Annotated[str, Field(description="Digest of the file.")]
+    size_bytes: Annotated[int, Field(description="Size of the file.")]
+    verified: Annotated[
+        bool, Field(description="Whether the exported file itself kept the bound on the loss, in its runtime.")
+    ]
 
 
 class ResultVerdict(StrEnum):

@@ -154,11 +154,11 @@ class AppliedStatus(MachineModel):
 class UtilizationStatus(MachineModel):
     """Used / requested, averaged over the replicas and the last minutes."""
 
-    cpu: float | None = None
-    memory: float | None = None
-    gpu: float | None = None
-    gpu_memory: float | None = None
-    requests_per_second: float | None = None
+    cpu: Annotated[float | None, Field(description="CPU used / requested.")] = None
+    memory: Annotated[float | None, Field(description="Working set / requested memory.")] = None
+    gpu: Annotated[float | None, Field(description="GPU engine activity.")] = None
+    gpu_memory: Annotated[float | None, Field(description="GPU memory used / that of the card or slice.")] = None
+    requests_per_second: Annotated[float | None, Field(description="Load of all replicas together.")] = None
     latency_seconds: Annotated[float | None, Field(description="At the objective's quantile.")] = None
     observed_at: Annotated[str, Field(description="When it was measured (RFC 3339).")]
 
@@ -166,17 +166,19 @@ class UtilizationStatus(MachineModel):
 class CostStatus(MachineModel):
     """What it costs. The month to date at a later moment is monthToDate + hourly * (moment - observedAt)."""
 
-    hourly: Money
-    month_to_date: Money
-    forecast_month: Money
-    currency: str
+    hourly: Annotated[Money, Field(description="What the present size costs an hour.")]
+    month_to_date: Annotated[Money, Field(description="Spent since the month began, in UTC.")]
+    forecast_month: Annotated[Money, Field(description="Expected for the whole month at the present rate.")]
+    currency: Annotated[str, Field(description="ISO 4217, the price book's.")]
     observed_at: Annotated[str, Field(description="When monthToDate was exact (RFC 3339).")]
 
 
 class SavingsStatus(MachineModel):
     """Money saved against the size that ran before Frugal's first change."""
 
-    since_creation: SignedMoney
+    since_creation: Annotated[
+        SignedMoney, Field(description="Money saved since Frugal's first change; negative when it cost more.")
+    ]
     reference_hourly: Annotated[Money, Field(description="Hourly cost of the size before the first change.")]
     observed_at: Annotated[str, Field(description="When sinceCreation was exact (RFC 3339).")]
 
@@ -184,9 +186,9 @@ class SavingsStatus(MachineModel):
 class ServedModelStatus(MachineModel):
     """Which model the replicas serve."""
 
-    uri: str
-    sha256: str = ""
-    version: str = ""
+    uri: Annotated[str, Field(description="Where the file is.")]
+    sha256: Annotated[str, Field(description="Digest of the file, where it is known.")] = ""
+    version: Annotated[str, Field(description="Its name in the protocol and the metrics.")] = ""
 
 
 class InferenceDeploymentStatus(MachineModel):

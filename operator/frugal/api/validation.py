@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -31,9 +32,13 @@ def parse_inference_deployment(manifest: Mapping[str, Any]) -> InferenceDeployme
 
 
 def parse_model(model: type[Model], document: object) -> Model:
-    """Return `document` as `model`; raises InvalidObject with every fault, each at its path in camelCase."""
+    """Return `document` as `model`; raises InvalidObject with every fault, each at its path in camelCase.
+
+    It is read as JSON and strictly, as an API server reads it: no text becomes a number, no name is in snake_case.
+    """
     try:
-        return model.model_validate(document)
+        text = json.dumps(document, default=str)
+        return model.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         raise InvalidObject(tuple(_field_error(fault) for fault in error.errors())) from None
 
