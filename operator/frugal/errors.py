@@ -8,7 +8,9 @@ FrugalError
 ├── ClusterError         the Kubernetes API (or the embedded node) refused or failed
 │   ├── ClusterUnavailable   an outage: worth a retry
 │   ├── Conflict             somebody else owns the field or changed the object first
-│   └── Forbidden            RBAC, a quota or an admission check refused
+│   ├── NotFound             the object, or the namespace or kind it belongs to, is not there
+│   ├── Forbidden            RBAC, a quota or an admission check refused
+│   └── Rejected             the server found the object invalid
 ├── TelemetryError       Prometheus or a pod's metrics could not be read
 └── PriceUnknown         the price book has no price for what was asked
 """
@@ -84,8 +86,16 @@ class Conflict(ClusterError):
     """Somebody else owns the field, or changed the object first."""
 
 
+class NotFound(ClusterError):
+    """The object is not there, or the namespace or the kind that it belongs to."""
+
+
 class Forbidden(ClusterError):
     """RBAC, a quota, a limit range or an admission check refused the call; the message is the server's."""
+
+
+class Rejected(ClusterError):
+    """The server found the object invalid; the message is the server's."""
 
 
 class TelemetryError(FrugalError):
