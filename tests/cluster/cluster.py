@@ -4,15 +4,20 @@ How they come up and go down is in `lifecycle`; when a test gets one is in `fixt
 """
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import lifecycle, places, runtime
 from tests.cluster.app_images import MODULES, app_image
+from tests.cluster.client import get_object
 from tests.cluster.errors import ClusterError
 from tests.cluster.images import Image
 from tests.cluster.instance import Instance
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.processes import wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,19 @@ class ControlPlane:
     def kubectl(self) -> Kubectl:
         """kubectl as the administrator."""
         return Kubectl(self.kubeconfig)
+
+    @contextmanager
+    def namespace(self, prefix: str = "test") -> Iterator[str]:
+        """Give a namespace of one's own, ready for pods; it is deleted with all that is in it, without waiting."""
+        name = f"{prefix}-{secrets.token_hex(4)}"
+        self.kubectl("create", "namespace", name)
+        path = f"/api/v1/namespaces/{name}/serviceaccounts/default"  # pods are refused until it has its token
+        has_token = lambda: get_object(self.instance, path).get("secrets")  # noqa: E731
+        try:
+            wait_until(f"account of {name}", has_token, instance=self.instance, seconds=30)
+            yield name
+        finally:
+            self.kubectl("delete", "namespace", name, "--wait=false")
 
     def crash(self, component: str) -> None:
         """End `kube-apiserver`, `etcd`, `kube-controller-manager`, `kubelet`, ... at once, as a power cut would."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -32,24 +33,34 @@ open("/dev/termination-log", "w").write(json.dumps(report))
 """
 
 
-def pod(name: str, image: str, command: list[str], **container: object) -> dict[str, object]:
+@pytest.fixture
+def room(node: Node) -> Iterator[str]:
+    """A namespace for one test."""
+    with node.namespace() as name:
+        yield name
+
+
+def pod(room: str, name: str, image: str, command: list[str], **container: object) -> dict[str, object]:
     """Return a pod that runs `command` once, as the restricted profile wants it, with a writable /tmp."""
     mounts = [{"name": "tmp", "mountPath": "/tmp"}, *cast(list[object], container.pop("volumeMounts", []))]
     volumes = [{"name": "tmp", "emptyDir": {}}, *cast(list[object], container.pop("volumes", []))]
     main = {"name": "main", "image": image, "command": command, "securityContext": _RESTRICTED, "volumeMounts": mounts}
     spec = {"restartPolicy": "Never", "volumes": volumes, "containers": [main | container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": room}, "spec": spec}
 
 
-def ended(node: Node, name: str, *, seconds: float = 60) -> dict[str, object]:
+def ended(node: Node, room: str, name: str, *, seconds: float = 60) -> dict[str, object]:
     """Wait until the container of a pod ended and return its `terminated` state."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        status = cast(dict[str, list[dict[str, dict[str, dict[str, object]]]]], node.kubectl.get("pod", name)["status"])
+        status = cast(
+            dict[str, list[dict[str, dict[str, dict[str, object]]]]],
+            node.kubectl.get("pod", name, "-n", room)["status"],
+        )
         if state := status.get("containerStatuses", [{"state": {}}])[0]["state"].get("terminated"):
             return state
         time.sleep(0.2)
-    raise AssertionError(f"pod {name} did not end:\n{node.kubectl('describe', 'pod', name)}")
+    raise AssertionError(f"pod {name} did not end:\n{node.kubectl('describe', 'pod', name, '-n', room)}")
 
 
 @pytest.mark.parametrize(
@@ -61,60 +72,58 @@ def ended(node: Node, name: str, *, seconds: float = 60) -> dict[str, object]:
     ],
 )
 def test_an_image_of_ours_runs_without_root_on_a_read_only_file_system(
-    node: Node, extra: str, needs: set[str], lacks: set[str]
+    node: Node, room: str, extra: str, needs: set[str], lacks: set[str]
 ) -> None:
     image = node.load_app_images(extra)[extra]
 
-    node.kubectl.apply(pod(f"look-{extra}", image, ["python", "-c", _LOOK]))
-    state = ended(node, f"look-{extra}")
+    node.kubectl.apply(pod(room, f"look-{extra}", image, ["python", "-c", _LOOK]))
+    state = ended(node, room, f"look-{extra}")
 
-    assert state["exitCode"] == 0, node.kubectl("logs", f"look-{extra}")
+    assert state["exitCode"] == 0, node.kubectl("logs", f"look-{extra}", "-n", room)
     seen = json.loads(str(state["message"]))
     assert needs <= set(seen["has"])
     assert not lacks & set(seen["has"])
     assert {key: seen[key] for key in ("uid", "root", "tmp")} == {"uid": 65532, "root": False, "tmp": True}
 
 
-def test_what_a_pod_writes_to_a_claim_is_here_and_the_other_way_round(node: Node) -> None:
+def test_what_a_pod_writes_to_a_claim_is_here_and_the_other_way_round(node: Node, room: str) -> None:
     image = node.load_app_images("operator")["operator"]
-    folder = node.claim("shelf")
-    (folder / "question.txt").write_text("six times seven")
+    folder = node.claim("shelf", namespace=room)
+    (folder / "asked").write_text("six times seven")
 
-    copy = (
-        "import pathlib as p; p.Path('/shelf/answer').write_text(p.Path('/shelf/question.txt').read_text() + ' = 42')"
-    )
+    copy = "import pathlib as p; p.Path('/shelf/answer').write_text(p.Path('/shelf/asked').read_text() + ' = 42')"
     claim = {"name": "shelf", "persistentVolumeClaim": {"claimName": "shelf"}}
     mount = {"name": "shelf", "mountPath": "/shelf"}
-    node.kubectl.apply(pod("shelf", image, ["python", "-c", copy], volumes=[claim], volumeMounts=[mount]))
-    state = ended(node, "shelf")
+    node.kubectl.apply(pod(room, "shelf", image, ["python", "-c", copy], volumes=[claim], volumeMounts=[mount]))
+    state = ended(node, room, "shelf")
 
-    assert state["exitCode"] == 0, node.kubectl("logs", "shelf")
+    assert state["exitCode"] == 0, node.kubectl("logs", "shelf", "-n", room)
     assert (folder / "answer").read_text() == "six times seven = 42"
 
 
-def test_a_container_over_its_memory_limit_is_killed_by_the_kernel(node: Node) -> None:
+def test_a_container_over_its_memory_limit_is_killed_by_the_kernel(node: Node, room: str) -> None:
     image = node.load_app_images("operator")["operator"]
     greedy = "x = b'x' * (512 << 20)"  # 512 MiB against a limit of 64 MiB
 
     limits = {"limits": {"memory": "64Mi"}}
-    node.kubectl.apply(pod("greedy", image, ["python", "-c", greedy], resources=limits))
-    state = ended(node, "greedy")
+    node.kubectl.apply(pod(room, "greedy", image, ["python", "-c", greedy], resources=limits))
+    state = ended(node, room, "greedy")
 
     assert state["reason"] == "OOMKilled"
     assert state["exitCode"] == 137
 
 
-def test_a_pod_that_asks_for_more_gpus_than_there_are_stays_pending(node: Node) -> None:
+def test_a_pod_that_asks_for_more_gpus_than_there_are_stays_pending(node: Node, room: str) -> None:
     image = node.load_app_images("operator")["operator"]
     node.set_gpus(2)
 
     fits, too_many = ({"limits": {"nvidia.com/gpu": str(count)}} for count in (2, 3))
     node.kubectl.apply(
-        pod("fits", image, ["true"], resources=fits), pod("too-many", image, ["true"], resources=too_many)
+        pod(room, "fits", image, ["true"], resources=fits), pod(room, "too-many", image, ["true"], resources=too_many)
     )
-    ended(node, "fits")
+    ended(node, room, "fits")
 
-    status = cast(dict[str, object], node.kubectl.get("pod", "too-many")["status"])
+    status = cast(dict[str, object], node.kubectl.get("pod", "too-many", "-n", room)["status"])
     assert status["phase"] == "Pending"
 
 
