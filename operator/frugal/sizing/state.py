@@ -1,0 +1,177 @@
+"""Everything that is learnt of one workload, as one value that grows by observations. Decides nothing.
+
+It is small (under 32 KiB as JSON), so it survives a restart in a ConfigMap or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from frugal.sizing.histogram import CPU_CORES, RATIO, Histogram
+from frugal.sizing.latency import LatencyHistory
+from frugal.sizing.peaks import Peaks
+from frugal.sizing.rates import Rates
+from frugal.sizing.samples import LoadSample, Observation, UsageSample
+from frugal.sizing.service_time import ServiceTime
+
+VERSION = 1
+KILL_HOLD_SECONDS = 86_400.0  # one window of memory peaks: by then the peaks that killed it have been measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfMemory:
+    """The newest out-of-memory kill, and the largest limit at which one happened within the hold before it.
+
+    at: None while nothing else was ever measured: a container that dies at once leaves no sample.
+    """
+
+    at: datetime | None
+    killed_bytes: int
+
+    def holds(self, now: datetime) -> bool:
+        """Whether the kill is too recent for measured peaks to have taken its place."""
+        return self.at is None or (now - self.at).total_seconds() < KILL_HOLD_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadState:
+    """What is known of one workload.
+
+    cpu: cores of one replica.
+    cpu_total: cores of one replica times the replicas that shared the load at that moment, so that the figure
+        survives a change of their number, and an uneven share of one of them counts.
+    memory, gpu_memory: daily peaks of one replica, in bytes. gpu: engine activity of one replica, in [0, 1].
+    usage_minutes: distinct minutes in which use was measured; several samples in a minute count once.
+    """
+
+    cpu: Histogram = field(default_factory=lambda: Histogram.empty(CPU_CORES))
+    cpu_total: Histogram = field(default_factory=lambda: Histogram.empty(CPU_CORES))
+    memory: Peaks = field(default_factory=Peaks.empty)
+    gpu: Histogram = field(default_factory=lambda: Histogram.empty(RATIO))
+    gpu_memory: Peaks = field(default_factory=Peaks.empty)
+    rates: Rates = field(default_factory=Rates.empty)
+    service: ServiceTime = field(default_factory=ServiceTime)
+    latency: LatencyHistory = field(default_factory=LatencyHistory)
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    usage_minutes: int = 0
+    out_of_memory: OutOfMemory | None = None
+
+    @classmethod
+    def empty(cls) -> WorkloadState:
+        return cls()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever measured."""
+        return self.last_at is None
+
+    @property
+    def history_seconds(self) -> float:
+        """Time between the first and the newest sample."""
+        if self.first_at is None or self.last_at is None:
+            return 0.0
+        return (self.last_at - self.first_at).total_seconds()
+
+    def observe(self, observation: Observation) -> WorkloadState:
+        """Return the state that has learnt `observation`; one with no sample in it changes nothing but the kills."""
+        state = self
+        replicas = observation.load.replicas if observation.load else 0
+        for sample in observation.usage:
+            state = state._with_usage(sample, replicas=max(1, replicas or len(observation.usage)))
+        if observation.load is not None:
+            state = state._with_load(observation.load)
+        if observation.out_of_memory_bytes:
+            state = state._with_kill(max(observation.out_of_memory_bytes))
+        return state
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state compactly: weights to 1/10,000 of the heaviest, rates to four digits, times to seconds."""
+        kill = self.out_of_memory
+        return {
+            "version": VERSION,
+            "cpu": self.cpu.to_json(),
+            "cpuTotal": self.cpu_total.to_json(),
+            "memory": self.memory.to_json(),
+            "gpu": self.gpu.to_json(),
+            "gpuMemory": self.gpu_memory.to_json(),
+            "rates": self.rates.to_json(),
+            "service": self.service.to_json(),
+            "latency": self.latency.to_json(),
+            "firstAt": _saved(self.first_at),
+            "lastAt": _saved(self.last_at),
+            "usageMinutes": self.usage_minutes,
+            "outOfMemory": [_saved(kill.at), kill.killed_bytes] if kill else None,
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> WorkloadState:
+        """Return what `to_json` saved; a state of another version is empty, because it is learnt again."""
+        if saved.get("version") != VERSION:
+            return cls.empty()
+        kill = saved["outOfMemory"]
+        return cls(
+            cpu=Histogram.from_json(saved["cpu"], CPU_CORES),
+            cpu_total=Histogram.from_json(saved["cpuTotal"], CPU_CORES),
+            memory=Peaks.from_json(saved["memory"]),
+            gpu=Histogram.from_json(saved["gpu"], RATIO),
+            gpu_memory=Peaks.from_json(saved["gpuMemory"]),
+            rates=Rates.from_json(saved["rates"]),
+            service=ServiceTime.from_json(saved["service"]),
+            latency=LatencyHistory.from_json(saved["latency"]),
+            first_at=_loaded(saved["firstAt"]),
+            last_at=_loaded(saved["lastAt"]),
+            usage_minutes=int(saved["usageMinutes"]),
+            out_of_memory=OutOfMemory(at=_loaded(kill[0]), killed_bytes=int(kill[1])) if kill else None,
+        )
+
+    def _with_usage(self, sample: UsageSample, *, replicas: int) -> WorkloadState:
+        at, cores, memory = sample.at, sample.cpu_cores, sample.memory_bytes
+        is_new_minute = self.last_at is None or not self.usage_minutes or _minute(at) > _minute(self.last_at)
+        return replace(
+            self._seen(at),
+            cpu=self.cpu if cores is None else self.cpu.add(cores, at=at),
+            cpu_total=self.cpu_total if cores is None else self.cpu_total.add(cores * replicas, at=at),
+            memory=self.memory if memory is None else self.memory.add(memory, at=at),
+            gpu=self.gpu if sample.gpu_ratio is None else self.gpu.add(sample.gpu_ratio, at=at),
+            gpu_memory=self.gpu_memory
+            if sample.gpu_memory_bytes is None
+            else self.gpu_memory.add(sample.gpu_memory_bytes, at=at),
+            usage_minutes=self.usage_minutes + is_new_minute,
+        )
+
+    def _with_load(self, load: LoadSample) -> WorkloadState:
+        return replace(
+            self._seen(load.at),
+            rates=self.rates.add(load.requests, seconds=load.interval_seconds, at=load.at),
+            service=self.service.add(load),
+            latency=self.latency.add(load),
+        )
+
+    def _with_kill(self, killed_bytes: int) -> WorkloadState:
+        before = self.out_of_memory
+        if before is not None and (self.last_at is None or before.holds(self.last_at)):
+            killed_bytes = max(killed_bytes, before.killed_bytes)
+        return replace(self, out_of_memory=OutOfMemory(at=self.last_at, killed_bytes=killed_bytes))
+
+    def _seen(self, at: datetime) -> WorkloadState:
+        first = at if self.first_at is None else min(at, self.first_at)
+        last = at if self.last_at is None else max(at, self.last_at)
+        kill = self.out_of_memory
+        dated = kill if kill is None or kill.at is not None else replace(kill, at=at)
+        return replace(self, first_at=first, last_at=last, out_of_memory=dated)
+
+
+def _minute(at: datetime) -> int:
+    return int(at.timestamp()) // 60
+
+
+def _saved(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp())
+
+
+def _loaded(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
