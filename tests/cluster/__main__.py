@@ -106,7 +106,8 @@ def _load_image(chosen: argparse.Namespace) -> None:
 
 def _base_image(chosen: argparse.Namespace) -> None:
     image = base_image("frugal.local/python-pip:3.11", with_pip=True)
-    images.write_archive(image, chosen.archive)
+    with chosen.archive.open("wb") as stream:
+        images.write_archive(image, stream)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import tarfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
 from tests.cluster import places
 
+_COPY_BYTES = 1 << 20
 _MEDIA = "application/vnd.oci.image."
 
 
@@ -124,11 +126,11 @@ def describe(path: Path) -> Layer:
     return Layer(str(path), f"sha256:{digest}", path.stat().st_size)
 
 
-def write_archive(image: Image, destination: Path, *, without: Collection[str] = frozenset()) -> None:
+def write_archive(image: Image, stream: IO[bytes], *, without: Collection[str] = frozenset()) -> None:
     """Write an OCI image archive; layers whose digest is in `without` are named in it but not copied into it."""
     config = _json(_config(image))
     manifest = _json(_manifest(image, config))
-    with tarfile.open(destination, "w") as tar:
+    with tarfile.open(fileobj=stream, mode="w|", bufsize=_COPY_BYTES) as tar:
         add_entry(tar, "oci-layout", text='{"imageLayoutVersion":"1.0.0"}')
         add_entry(tar, "index.json", text=_json(_index(image, manifest)))
         for text in (config, manifest):

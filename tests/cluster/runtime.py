@@ -6,10 +6,13 @@ How an image is made is not its matter: see `images`.
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster import images, places
+from tests.cluster.errors import CommandFailed
 from tests.cluster.images import Image
 from tests.cluster.instance import Instance
 from tests.cluster.processes import found_by_command, start, stop, wait_until
@@ -36,12 +39,15 @@ def ctr(instance: Instance, *words: str | Path) -> str:
 def load(instance: Instance, image: Image) -> None:
     """Give an image of ours to the node; layers that it has already are not copied again."""
     stored = frozenset(ctr(instance, "content", "ls", "-q").split())
-    archive = instance.run / "import.tar"
-    try:
-        images.write_archive(image, archive, without=stored)
-        load_archive(instance, archive)
-    finally:
-        archive.unlink(missing_ok=True)
+    client = ["ctr", "-a", str(instance.containerd_socket), "-n", "k8s.io", "images", "import", "-"]
+    with subprocess.Popen(client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as importing:
+        assert importing.stdin is not None
+        with suppress(BrokenPipeError), importing.stdin:  # it ended early: its own words say why
+            images.write_archive(image, importing.stdin, without=stored)
+        assert importing.stdout is not None
+        said = importing.stdout.read().decode(errors="replace")
+    if importing.returncode != 0:
+        raise CommandFailed(f"containerd did not take {image.name}: {said}")
 
 
 def load_archive(instance: Instance, archive: Path, name: str = "") -> None:
