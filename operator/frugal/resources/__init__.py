@@ -1,0 +1,1 @@
+"""From an object of ours to its child objects as manifests. Pure: nothing here looks at a cluster or decides when."""
