@@ -23,12 +23,14 @@ class Case:
 
     changes: merged over the smallest good spec of its kind; None removes a field.
     fault: words that both checkers' messages hold; empty for a good object.
+    object_name: its name in the API; by default made from `name`.
     """
 
     name: str
     kind: str
     changes: Manifest
     fault: str = ""
+    object_name: str = ""
 
     @property
     def manifest(self) -> Manifest:
@@ -36,7 +38,7 @@ class Case:
         return {
             "apiVersion": "frugal.dev/v1alpha1",
             "kind": self.kind,
-            "metadata": {"name": self.name.replace(" ", "-"), "namespace": "default"},
+            "metadata": {"name": self.object_name or self.name.replace(" ", "-"), "namespace": "default"},
             "spec": merged(base, self.changes),
         }
 
@@ -69,6 +71,13 @@ def pipeline(*steps: Manifest) -> Manifest:
 CASES = (
     job("smallest job", {}),
     idep("smallest deployment", {}),
+    # names become labels and a Service's name
+    Case("longest job name", "CompressionJob", {}, object_name="0." + "x" * 61),
+    Case("job name too long", "CompressionJob", {}, "at most 63 characters", "x" * 64),
+    Case("longest deployment name", "InferenceDeployment", {}, object_name="x" * 63),
+    Case("deployment name too long", "InferenceDeployment", {}, "at most 63 of a-z", "x" * 64),
+    Case("deployment name with a dot", "InferenceDeployment", {}, "at most 63 of a-z", "a.b"),
+    Case("deployment name with a digit first", "InferenceDeployment", {}, "at most 63 of a-z", "1a"),
     # a factory is only for format: torch
     job("torch with factory", {"model": {"format": "torch", "factory": "package.module:make"}}),
     job("no factory said", {"model": {"factory": ""}}),

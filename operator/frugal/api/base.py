@@ -67,7 +67,7 @@ class ApiModel(BaseModel):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Add the rules in their CEL form to the model's JSON Schema."""
         schema = handler.resolve_ref_schema(handler(core))
-        rules = [{"rule": rule.cel, "message": rule.message} for rule in cls.RULES if rule.cel]
+        rules = cel_rules(cls)
         return schema | {CEL_RULES: rules} if rules else schema
 
     @model_validator(mode="after")
@@ -80,6 +80,11 @@ class ApiModel(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Return the object as it is written in YAML: camelCase names, what was not set left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def cel_rules(model: type[ApiModel]) -> list[dict[str, str]]:
+    """Return a model's rules as a CRD has them; those that CEL cannot say are left out."""
+    return [{"rule": rule.cel, "message": rule.message} for rule in model.RULES if rule.cel]
 
 
 class MachineModel(ApiModel):

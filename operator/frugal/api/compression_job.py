@@ -382,3 +382,11 @@ class CompressionJob(ApiModel):
     uid: str
     generation: int
     spec: CompressionJobSpec
+    RULES = (
+        Rule(
+            cel="size(self.metadata.name) <= 63",
+            check=lambda self: len(self.name) <= 63,
+            field="name",
+            message="metadata.name is at most 63 characters: it becomes a label of the pods",
+        ),
+    )

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from frugal.api.base import GROUP, VERSION
-from frugal.api.compression_job import CompressionJobSpec
-from frugal.api.inference_deployment import InferenceDeploymentSpec
+from frugal.api.base import CEL_RULES, GROUP, VERSION, ApiModel, cel_rules
+from frugal.api.compression_job import CompressionJob, CompressionJobSpec
+from frugal.api.inference_deployment import InferenceDeployment, InferenceDeploymentSpec
 from frugal.api.schema import Schema, strict_json_schema, structural_schema
 from frugal.api.status import CompressionJobStatus, InferenceDeploymentStatus
 
@@ -37,6 +37,7 @@ class Kind:
     plural: str
     short_name: str
     description: str
+    model: type[ApiModel]
     spec: type[BaseModel]
     status: type[BaseModel]
     columns: tuple[Column, ...]
@@ -55,6 +56,7 @@ COMPRESSION_JOB = Kind(
     short_name="cj",
     description="Make this model smaller and faster, lose no more than this much quality: the operator runs the work "
     "in a pod and publishes a verified artifact with a report.",
+    model=CompressionJob,
     spec=CompressionJobSpec,
     status=CompressionJobStatus,
     columns=(
@@ -95,6 +97,7 @@ INFERENCE_DEPLOYMENT = Kind(
     short_name="idep",
     description="Serve this model under this latency objective, as cheaply as possible: the operator runs it, measures "
     "it, right-sizes it and says what it costs and what was saved.",
+    model=InferenceDeployment,
     spec=InferenceDeploymentSpec,
     status=InferenceDeploymentStatus,
     columns=(
@@ -174,6 +177,7 @@ def object_schema(kind: Kind) -> Schema:
             "spec": structural_schema(kind.spec, with_defaults=True),
             "status": status | {"default": {"observedGeneration": -1}},
         },
+        CEL_RULES: cel_rules(kind.model),
     }
 
 

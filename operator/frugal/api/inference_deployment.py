@@ -265,3 +265,11 @@ class InferenceDeployment(ApiModel):
     uid: str
     generation: int
     spec: InferenceDeploymentSpec
+    RULES = (
+        Rule(
+            cel="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            check=lambda self: bool(re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", self.name)),
+            field="name",
+            message="metadata.name is at most 63 of a-z, 0-9 and -, a letter first: it becomes a Service's name",
+        ),
+    )

@@ -39,6 +39,7 @@ def kind_page(kind: Kind) -> str:
         f"{schema['description']}\n",
         f"`apiVersion: {GROUP}/{VERSION}`, `kind: {kind.name}`; short name `{kind.short_name}`; namespaced.\n",
         _columns(kind),
+        _rules(schema),
         *_sections("spec", schema["properties"]["spec"]),
         *_sections("status", schema["properties"]["status"]),
     ]
@@ -82,12 +83,16 @@ def _sections(path: str, schema: Schema) -> Iterator[str]:
     yield f"## {path}\n"
     yield f"{schema['description']}\n"
     yield _HEAD + rows
-    if rules := schema.get(CEL_RULES):
-        yield "Rules:\n\n" + "".join(f"- {rule['message']}\n" for rule in rules)
+    if schema.get(CEL_RULES):
+        yield _rules(schema)
     for name, one in schema["properties"].items():
         inner, mark = _object_inside(one)
         if inner is not None:
             yield from _sections(f"{path}.{name}{mark}", inner)
+
+
+def _rules(schema: Mapping[str, Any]) -> str:
+    return "Rules:\n\n" + "".join(f"- {rule['message']}\n" for rule in schema[CEL_RULES])
 
 
 def _object_inside(schema: Mapping[str, Any]) -> tuple[Schema | None, str]:
