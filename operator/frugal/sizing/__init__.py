@@ -1,1 +1,1 @@
-"""How much a workload needs: histograms, queueing, a recommendation with its bounds, or a refusal. Pure; knows no price."""
+"""How much a workload needs: histograms, queueing, a recommendation with bounds, or a refusal. Pure; has no price."""

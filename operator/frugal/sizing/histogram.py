@@ -1,7 +1,8 @@
-"""An exponentially decaying histogram with the buckets of the Kubernetes VPA recommender. A value: adding returns a new one.
+"""An exponentially decaying histogram with the buckets of the Kubernetes VPA. A value: adding returns a new one.
 
-Source: kubernetes/autoscaler, vertical-pod-autoscaler/pkg/recommender: util/histogram.go, util/decaying_histogram.go and
-model/aggregations_config.go (bucket ratio 5 %, half-life 24 h, epsilon 0.001 * 0.1, checkpoint weights up to 10,000).
+Source: kubernetes/autoscaler, vertical-pod-autoscaler/pkg/recommender: util/histogram.go,
+util/decaying_histogram.go, model/aggregations_config.go:
+bucket ratio 5 %, half-life 24 h, epsilon 0.001 * 0.1, checkpoint weights up to 10,000.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MAX_SAVED_WEIGHT = 10_000  # VPA: MaxCheckpointWeight
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Edges that grow by 5 %: bucket 0 starts at 0 and ends at `first`, the last one is open upwards from about `top`."""
+    """Edges that grow by 5 %: bucket 0 starts at 0 and ends at `first`, the last one begins about at `top`."""
 
     first: float
     top: float

@@ -1,4 +1,4 @@
-"""How many requests kept a latency objective: counts per hour for a day and per day for a month. No model, only counts."""
+"""How many requests kept a latency objective: counts per hour for a day, per day for a month. Counts, no model."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class LatencyHistory:
     days: tuple[Slot, ...] = ()
 
     def add(self, load: LoadSample) -> LatencyHistory:
-        """Return the history with one more sample."""
-        if not load.requests:
+        """Return the history with one more sample; one whose latencies were not measured says nothing here."""
+        if not load.requests or not load.latency_buckets:
             return self
-        edges = tuple(edge for edge, _ in load.latency_buckets) or self.edges
+        edges = tuple(edge for edge, _ in load.latency_buckets)
         moment = int(load.at.timestamp())
-        counts = tuple(float(count) for _, count in load.latency_buckets) or (0.0,) * len(edges)
+        counts = tuple(float(count) for _, count in load.latency_buckets)
         aligned = self if edges == self.edges else self._with_edges(edges)
         return LatencyHistory(
             edges=edges,
@@ -99,9 +99,7 @@ class LatencyHistory:
 
     def _slots(self, window_seconds: float, now: datetime) -> tuple[Slot, ...]:
         slots, length = (
-            (self.hours, HOUR_SECONDS)
-            if window_seconds <= HOURS_KEPT * HOUR_SECONDS
-            else (self.days, DAY_SECONDS)
+            (self.hours, HOUR_SECONDS) if window_seconds <= HOURS_KEPT * HOUR_SECONDS else (self.days, DAY_SECONDS)
         )
         oldest = now.timestamp() - window_seconds - length
         return tuple(slot for slot in slots if slot.start_seconds > oldest)
@@ -112,13 +110,9 @@ class LatencyHistory:
 
         def carried(slot: Slot) -> Slot:
             counts = tuple(slot.counts[source] if source >= 0 else 0.0 for source in sources)
-            return Slot(
-                start_seconds=slot.start_seconds, requests=slot.requests, failed=slot.failed, counts=counts
-            )
+            return Slot(start_seconds=slot.start_seconds, requests=slot.requests, failed=slot.failed, counts=counts)
 
-        return LatencyHistory(
-            edges=edges, hours=tuple(map(carried, self.hours)), days=tuple(map(carried, self.days))
-        )
+        return LatencyHistory(edges=edges, hours=tuple(map(carried, self.hours)), days=tuple(map(carried, self.days)))
 
 
 def _added(
@@ -135,7 +129,7 @@ def _added(
             counts=tuple(a + b for a, b in zip(last.counts, counts, strict=True)),
         )
         slots = slots[:-1]
-    return tuple(slot for slot in slots if slot.start_seconds > start - kept * length) + (fresh,)
+    return (*(slot for slot in slots if slot.start_seconds > start - kept * length), fresh)
 
 
 def _slot_to_json(slot: Slot) -> list[int]:

@@ -55,7 +55,9 @@ class Peaks:
 
     def to_json(self) -> dict[str, Any]:
         """Return the peaks compactly."""
-        return {} if self.window is None else {"closed": self.closed.to_json(), "window": self.window, "peak": self.peak}
+        return (
+            {} if self.window is None else {"closed": self.closed.to_json(), "window": self.window, "peak": self.peak}
+        )
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any], buckets: Buckets = MEMORY_BYTES) -> Peaks:

@@ -31,9 +31,7 @@ def erlang_c(offered_load: float, servers: int) -> float:
     return servers * blocked / (servers - offered_load * (1 - blocked))
 
 
-def waits_longer_ratio(
-    rate_per_second: float, *, service_seconds: float, servers: int, wait_seconds: float
-) -> float:
+def waits_longer_ratio(rate_per_second: float, *, service_seconds: float, servers: int, wait_seconds: float) -> float:
     """Return the share of arrivals that wait longer than `wait_seconds` in M/M/c, first come, first served.
 
     P(W > t) = C(c, a) * exp(-(c - a) * t / S); 1 when the load is not less than the servers.

@@ -50,17 +50,21 @@ class Rates:
         if self.open_minute is not None and minute < self.open_minute:
             return self
         if self.open_minute == minute:
-            return replace(
-                self, open_requests=self.open_requests + requests, open_seconds=self.open_seconds + seconds
-            )
+            return replace(self, open_requests=self.open_requests + requests, open_seconds=self.open_seconds + seconds)
         return replace(self._closed(), open_minute=minute, open_requests=requests, open_seconds=seconds)
 
     def peak(self, quantile: float) -> float:
-        """Return the higher of the `quantile` of all minutes and the highest minute of the last hour; there must be one."""
+        """Return the higher of the `quantile` of all minutes and the last hour's highest minute; there must be one."""
         held = [rate for _, rate in self.recent]
         held.append(self._open_rate())
-        usual = 0.0 if self.histogram.is_empty else self._usual(quantile)
-        return max(usual, *held)
+        return max(self.usual(quantile), *held)
+
+    def usual(self, quantile: float) -> float:
+        """Return the `quantile` of the rates of all minutes; 0 where a minute is idle or none is over yet."""
+        if self.histogram.is_empty:
+            return 0.0
+        rate = self.histogram.percentile(quantile)
+        return rate if rate > REQUESTS_PER_SECOND.first else 0.0  # the first bucket holds the idle minutes
 
     def last(self) -> float:
         """Return the newest minute's rate."""
@@ -91,11 +95,6 @@ class Rates:
 
     def _open_rate(self) -> float:
         return self.open_requests / self.open_seconds if self.open_seconds else 0.0
-
-    def _usual(self, quantile: float) -> float:
-        """An idle service has no rate: the first bucket is nothing, not its upper edge."""
-        usual = self.histogram.percentile(quantile)
-        return usual if usual > REQUESTS_PER_SECOND.first else 0.0
 
     def _closed(self) -> Rates:
         if self.open_minute is None:
