@@ -63,7 +63,7 @@ class KeyedQueue:
         """Hand `key` back for a retry with exponential backoff, and return the seconds until then."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        backoff = min(FIRST_BACKOFF_SECONDS * 2 ** min(count, 20), LONGEST_BACKOFF_SECONDS)
+        backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(count, 20), LONGEST_BACKOFF_SECONDS)
         self._again.pop(key, None)  # an event during an outage must not shorten the backoff to nothing
         self._hand_back(key, backoff)
         return backoff

@@ -1,0 +1,78 @@
+"""What telemetry has taught about each InferenceDeployment, from its checkpoint on. Reads no telemetry itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from frugal.decisions.snapshot import Children, Measured
+from frugal.loop.ports import ObjectKey, Reading
+from frugal.resources.checkpoint import find_checkpoint, saved_state
+from frugal.sizing.samples import Observation
+from frugal.sizing.state import WorkloadState
+
+_log = logging.getLogger(__name__)
+
+
+class Measurements:
+    """The measured state of every workload that was looked at."""
+
+    def __init__(self) -> None:
+        self._measured: dict[ObjectKey, Measured | None] = {}
+        self.ages_seconds: Mapping[str, float] = {}  # by input: age of the newest sample at the newest reading
+
+    def of(self, key: ObjectKey, children: Children) -> Measured | None:
+        """Return what is known of a workload; at first sight, what its checkpoint among `children` says."""
+        if key not in self._measured:
+            state = _checkpoint(key, children)
+            last_at = state.last_at if state is not None else None
+            self._measured[key] = (
+                Measured(state=state, observed_at=last_at) if state is not None and last_at is not None else None
+            )
+        return self._measured[key]
+
+    def known(self, key: ObjectKey) -> Measured | None:
+        """Return what is known of a workload, without a look at its checkpoint."""
+        return self._measured.get(key)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop what was learnt of a workload that is gone."""
+        self._measured.pop(key, None)
+
+    def take(self, reading: Reading, *, now: datetime) -> Iterator[ObjectKey]:
+        """Learn from a reading, and yield each workload that it tells something new of."""
+        self.ages_seconds = reading.ages_seconds
+        for key, observation in reading.observations.items():
+            self._measured[key] = _learnt(self._measured.get(key), observation, now=now)
+            yield key
+        for key, problem in reading.problems.items():
+            before = self._measured.get(key)
+            if before is None or before.problem != problem:
+                known = before or Measured(state=WorkloadState.empty(), observed_at=now)
+                self._measured[key] = replace(known, problem=problem)
+                yield key
+
+
+def _learnt(before: Measured | None, observation: Observation, *, now: datetime) -> Measured:
+    state = (before.state if before is not None else WorkloadState.empty()).observe(observation)
+    return Measured(
+        state=state,
+        observed_at=state.last_at or now,
+        usage=observation.usage,
+        load=observation.load,
+    )
+
+
+def _checkpoint(key: ObjectKey, children: Children) -> WorkloadState | None:
+    """Return the saved state, or None; one that cannot be read is learnt again, because it is only a memory."""
+    checkpoint = find_checkpoint(key.name, children.config_maps)
+    saved = saved_state(checkpoint) if checkpoint is not None else None
+    if saved is None:
+        return None
+    try:
+        return WorkloadState.from_json(saved)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        _log.warning("%s: the sizing checkpoint cannot be read and is learnt again: %s", key, error)
+        return None

@@ -1,0 +1,111 @@
+"""From the ports to one frozen snapshot of all that decides about one object. Decides nothing, writes nothing."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import yaml
+from pydantic import ValidationError
+
+from frugal.api.price_book import PriceBook
+from frugal.api.result import ProgressLine
+from frugal.api.validation import parse_model
+from frugal.decisions.snapshot import (
+    Children,
+    CompressionSnapshot,
+    Environment,
+    InferenceSnapshot,
+    Manifest,
+    Measured,
+)
+from frugal.errors import InvalidObject
+from frugal.loop.ports import Clock, Cluster
+from frugal.loop.references import referred_by
+from frugal.settings import Settings
+
+
+class Observer:
+    """Looks at the world through the cluster port. A price book is parsed once for each text that it had."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, clock: Clock) -> None:
+        self._cluster, self._settings, self._clock = cluster, settings, clock
+        self._price_text: str | None = None
+        self._prices: tuple[PriceBook | None, str] = (None, self._no_prices())
+
+    def environment(self) -> Environment:
+        """Return what holds for every object at this moment."""
+        prices, problem = self.prices()
+        return Environment(
+            now=self._clock(),
+            jobs_image=self._settings.jobs_image,
+            serve_image=self._settings.serve_image,
+            image_pull_policy=self._settings.image_pull_policy,
+            prices=prices,
+            prices_problem=problem,
+            node_labels=self._cluster.node_labels(),
+            capabilities=self._cluster.capabilities,
+        )
+
+    def prices(self) -> tuple[PriceBook | None, str]:
+        """Return the price book, or None and why there is none."""
+        text = self._cluster.price_book()
+        if text != self._price_text:
+            self._price_text = text
+            self._prices = (None, self._no_prices()) if text is None else self._parse(text)
+        return self._prices
+
+    def compression(self, manifest: Manifest, children: Children) -> CompressionSnapshot:
+        """Return everything that decides about a CompressionJob."""
+        return CompressionSnapshot(
+            environment=self.environment(),
+            manifest=manifest,
+            children=children,
+            progress=self._progress(children),
+            served_by=self._referred(manifest),
+        )
+
+    def inference(self, manifest: Manifest, children: Children, measured: Measured | None) -> InferenceSnapshot:
+        """Return everything that decides about an InferenceDeployment."""
+        return InferenceSnapshot(
+            environment=self.environment(),
+            manifest=manifest,
+            children=children,
+            compression_job=self._referred(manifest),
+            measured=measured,
+        )
+
+    def _referred(self, manifest: Manifest) -> Manifest | None:
+        key = referred_by(manifest)
+        return self._cluster.get(key) if key is not None else None
+
+    def _progress(self, children: Children) -> tuple[ProgressLine, ...]:
+        pod = max(children.pods, key=_age_order, default=None)
+        lines = self._cluster.progress_lines(pod) if pod is not None else ()
+        return tuple(told for line in lines if (told := _progress_line(line)) is not None)
+
+    def _parse(self, text: str) -> tuple[PriceBook | None, str]:
+        try:
+            return parse_model(PriceBook, yaml.safe_load(text)), ""
+        except (yaml.YAMLError, InvalidObject) as error:
+            where = f"ConfigMap {self._settings.operator_namespace}/{self._settings.price_book}, key prices.yaml"
+            return None, f"the price book ({where}) cannot be used: {error}"
+
+    def _no_prices(self) -> str:
+        where = f"ConfigMap {self._settings.operator_namespace}/{self._settings.price_book}, key prices.yaml"
+        return f"there is no price book: put one into {where}"
+
+
+def _age_order(pod: Manifest) -> tuple[str, str]:
+    metadata = pod["metadata"]
+    return metadata.get("creationTimestamp") or "", metadata["name"]
+
+
+@lru_cache(maxsize=8192)  # every new line of a log shows all earlier ones again
+def _progress_line(line: str) -> ProgressLine | None:
+    """Return the progress that a line of a log tells; a library's own output there is not an error."""
+    if not line.startswith("{"):
+        return None
+    try:
+        return ProgressLine.model_validate_json(line)
+    except ValidationError:
+        return None
