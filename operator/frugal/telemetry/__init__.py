@@ -1,0 +1,1 @@
+"""What was measured: pods scraped directly, or Prometheus asked in bulk. Decides nothing and keeps no history."""
