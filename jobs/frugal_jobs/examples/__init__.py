@@ -1,1 +1,1 @@
-"""Models to compress, made on the spot for the demo, the benchmarks and the tests. Nothing here runs in a compression pod."""
+"""Models to compress, made on the spot for the demo, benchmarks and tests. Nothing here runs in a compression pod."""

@@ -1,0 +1,1 @@
+"""Samples from untrusted files: `.npz`, Parquet and IDX, read within limits and checked."""

@@ -1,0 +1,71 @@
+"""Running a Model in ONNX Runtime on one thread, the way every figure here is taken. Judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from frugal_jobs.models.model import Model, Port
+
+Arrays = Mapping[str, NDArray[Any]]
+BATCH = 64  # larger ones are no faster on one core, and need more memory
+DEFAULT_SIZE = 16  # of a dimension that varies, where no data says how large it is
+
+
+def session_of(content: bytes, *, optimized_path: str = "") -> onnxruntime.InferenceSession:
+    """Return a session on one thread that does not spin; raises what ONNX Runtime raises."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if optimized_path:
+        options.optimized_model_filepath = optimized_path
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def outputs_of(model: Model, feeds: Iterator[Arrays]) -> NDArray[Any]:
+    """Return the first output for all batches of `feeds`, one row per sample."""
+    session = session_of(model.content)
+    name = model.outputs[0].name
+    fixed = model.inputs[0].shape[0]
+    return np.concatenate([_run(session, name, feed, fixed) for feed in feeds])
+
+
+def _run(session: onnxruntime.InferenceSession, output: str, feed: Arrays, fixed: int | None) -> NDArray[Any]:
+    """Run one batch, in pieces of `fixed` samples when the model takes no other number."""
+    count = len(next(iter(feed.values())))
+    if fixed is None or fixed == count:
+        return np.asarray(session.run([output], dict(feed))[0])
+    pieces = []
+    for start in range(0, count, fixed):
+        piece = {name: _padded(array[start : start + fixed], fixed) for name, array in feed.items()}
+        pieces.append(np.asarray(session.run([output], piece)[0]))
+    return np.concatenate(pieces)[:count]
+
+
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
+    missing = size - len(array)
+    return array if missing == 0 else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+
+
+def blank_feed(model: Model) -> dict[str, NDArray[Any]]:
+    """Return zeros for one sample, or for the fixed batch of the model."""
+    return {port.name: np.zeros(_blank_shape(port), port.dtype) for port in model.inputs}
+
+
+def _blank_shape(port: Port) -> tuple[int, ...]:
+    return (port.shape[0] or 1, *(size or DEFAULT_SIZE for size in port.sample_shape)) if port.shape else ()
+
+
+def fault_when_run(model: Model) -> str:
+    """Return what ONNX Runtime says against the model; empty when it runs."""
+    try:
+        session_of(model.content).run(None, blank_feed(model))
+    except Exception as error:  # its exceptions have no common root
+        return str(error).strip().splitlines()[0][:300]
+    return ""

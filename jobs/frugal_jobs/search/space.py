@@ -1,0 +1,30 @@
+"""The candidates that a search may try, as steps of the API's pipeline, the cheap ones first. Tries none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Steps = list[dict[str, Any]]
+
+INT8: dict[str, Any] = {"scheme": "linear", "bits": 8, "perChannel": True, "calibrate": "minmax"}
+FLOAT16: dict[str, Any] = {"scheme": "float16", "bits": 16}
+
+
+def quantizations(*, can_calibrate: bool) -> list[Steps]:
+    """Return the single tools that take a second each, the most promising first."""
+    float16: Steps = [{"quantize": FLOAT16}]
+    if not can_calibrate:
+        return [float16]
+    variants: tuple[dict[str, Any], ...] = (
+        {},
+        {"calibrate": "entropy"},
+        {"calibrate": "percentile"},
+        {"perChannel": False},
+    )
+    int8: list[Steps] = [[{"quantize": INT8 | variant}] for variant in variants]
+    return [int8[0], float16, *int8[1:]]
+
+
+def pruned(ratio: float, epochs: float) -> Steps:
+    """Return the steps of one pruning lineage, before it is quantized."""
+    return [{"prune": {"kind": "structured", "ratio": ratio, "epochs": epochs}}]

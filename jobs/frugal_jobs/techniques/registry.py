@@ -1,0 +1,27 @@
+"""The techniques by the step that asks for them: a new one is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from frugal.api.compression_job import Step
+from frugal_jobs.models.model import Model
+from frugal_jobs.techniques.context import Context
+
+Technique = Callable[[Model, Context], Model]
+
+
+def technique_for(step: Step) -> Technique:
+    """Return what does `step`; each is imported only when it is used, since some bring torch."""
+    if step.prune is not None:
+        from frugal_jobs.techniques.structured_pruning import StructuredPruning
+
+        return StructuredPruning(step.prune)
+    assert step.quantize is not None
+    if step.quantize.scheme == "float16":
+        from frugal_jobs.techniques.float16 import to_float16
+
+        return to_float16
+    from frugal_jobs.techniques.static_int8 import StaticInt8
+
+    return StaticInt8(step.quantize)
