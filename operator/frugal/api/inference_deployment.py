@@ -180,7 +180,9 @@ class Budget(ApiModel):
     """How much it may cost."""
 
     monthly: Annotated[Money, Field(description="In a calendar month.")]
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="ISO 4217; must be the price book's.")] = "USD"
+    currency: Annotated[
+        str, Field(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217; must be the price book's.")
+    ] = "USD"
     on_exceed: Annotated[OnExceed, Field(description="Alert, or Cap the replicas at what the budget carries.")] = (
         OnExceed.ALERT
     )

@@ -46,7 +46,16 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "`spec.suspend` is true: the Job was deleted, and its study is kept at the output URI.",
         "Set `suspend: false`; the search goes on where it stopped.",
     ),
-    Reason.RUNNING: Explanation("The pod is at work; `.status.phase` and `.status.progress` say how far it is."),
+    Reason.QUEUED: Explanation(
+        "Kueue holds the Job back until its queue has room.",
+        "Nothing; `kubectl get workloads` shows the queue.",
+    ),
+    Reason.ESTIMATING: Explanation("The pod has started: it loads the inputs and measures the baseline."),
+    Reason.SEARCHING: Explanation("Candidates are made and measured; `.status.progress` says how many."),
+    Reason.VERIFYING: Explanation(
+        "The best candidate is judged in a fresh process, on data that the search never saw."
+    ),
+    Reason.PUBLISHING: Explanation("Verified artifacts are written to the output URI."),
     Reason.SUCCEEDED: Explanation("The work ended well, and what it made is named in the status."),
     Reason.REJECTED: Explanation(
         "Every candidate lost more than `objective.maxLoss` at its upper confidence bound, or gained nothing. "

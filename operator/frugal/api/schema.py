@@ -22,7 +22,7 @@ _COPIED = (
     "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
 )  # fmt: skip
-_WORDS = re.compile(r"\^\(?(?P<words>[A-Za-z0-9-]+(?:\|[A-Za-z0-9-]+)*)\)?(?P<optional>\?)?\$")
+_WORDS = re.compile(r"\^\(?(?P<words>[A-Za-z0-9/-]+(?:\|[A-Za-z0-9/-]+)*)\)?(?P<optional>\?)?\$")
 _STRUCTURAL_ONLY = ("description", "type", "default", "nullable")  # may not stand inside an anyOf
 
 
