@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.scenarios.objects import compression_job, inference_deployment
-from tests.scenarios.world import CLAIM, World, infer
+from tests.scenarios.world import CLAIM, Manifest, World, infer, sample_rows
 
 PHASES = ("Pending", "Estimating", "Searching", "Verifying", "Publishing")
 
 
-def at_or_past(phase: str):
+def at_or_past(phase: str) -> Callable[[Manifest], bool]:
     later = (*PHASES[PHASES.index(phase) :], "Succeeded")
     return lambda status: status.get("phase") in later
 
@@ -18,7 +20,7 @@ def at_or_past(phase: str):
 def ended_once(world: World, name: str) -> None:
     """The work ended well, by one Job, with one artifact, each event told once."""
     status = world.wait("CompressionJob", name, lambda status: status.get("phase") == "Succeeded", seconds=300)
-    uid = world.get("CompressionJob", name)["metadata"]["uid"]
+    uid = world.uid("CompressionJob", name)
     assert len(world.children(uid, "Job")) == 1
     assert len(status["artifacts"]) == 1
     published = [path for path in (world.volume / "out" / name / "sha256").iterdir() if (path / "model.onnx").is_file()]
@@ -46,7 +48,7 @@ def test_killing_the_pod_resumes_the_work(world: World, phase: str) -> None:
     name = f"pod-{phase.lower()}"
     world.apply(compression_job(name, training=True))
     world.wait("CompressionJob", name, at_or_past(phase))
-    uid = world.get("CompressionJob", name)["metadata"]["uid"]
+    uid = world.uid("CompressionJob", name)
 
     for pod in world.children(uid, "Pod"):
         world.kill_pod(pod)
@@ -73,14 +75,14 @@ def test_serving_goes_on_while_the_operator_is_away(world: World) -> None:
     served = {"uri": f"pvc://{CLAIM}/digits/model.onnx"}
     world.apply(inference_deployment("steady", model=served, service={"port": 18085}))
     world.wait_condition("InferenceDeployment", "steady", "Ready")
-    uid = world.get("InferenceDeployment", "steady")["metadata"]["uid"]
+    uid = world.uid("InferenceDeployment", "steady")
 
     world.kill_operator()
     world.start_operator()
 
     world.wait_condition("InferenceDeployment", "steady", "Ready")
     with world.endpoint("steady") as url:
-        assert infer(url, "steady", world.sample_rows(1))
+        assert infer(url, "steady", sample_rows(world, 1))
     assert len(world.children(uid, "Deployment")) == 1
     assert len(world.children(uid, "Service")) == 1
 
@@ -90,11 +92,11 @@ def test_a_killed_replica_is_replaced(world: World) -> None:
     served = {"uri": f"pvc://{CLAIM}/digits/model.onnx"}
     world.apply(inference_deployment("replace", model=served, service={"port": 18086}))
     world.wait_condition("InferenceDeployment", "replace", "Ready")
-    uid = world.get("InferenceDeployment", "replace")["metadata"]["uid"]
+    uid = world.uid("InferenceDeployment", "replace")
 
     for pod in world.children(uid, "Pod"):
         world.kill_pod(pod)
 
     world.wait("InferenceDeployment", "replace", lambda status: status.get("readyReplicas") == 1, seconds=120)
     with world.endpoint("replace") as url:
-        assert infer(url, "replace", world.sample_rows(1))
+        assert infer(url, "replace", sample_rows(world, 1))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 
 from tests.scenarios.objects import compression_job, inference_deployment
-from tests.scenarios.world import CLAIM, World, condition
+from tests.scenarios.world import CLAIM, Manifest, World, condition
 
 
-def searching(status: dict) -> bool:
+def searching(status: Manifest) -> bool:
     return status.get("phase") in ("Searching", "Verifying")
 
 
 def test_suspending_ends_the_pod_and_resuming_ends_the_work(world: World) -> None:
     world.apply(compression_job("pause", training=True))
     world.wait("CompressionJob", "pause", searching)
-    uid = world.get("CompressionJob", "pause")["metadata"]["uid"]
+    uid = world.uid("CompressionJob", "pause")
 
     world.apply(compression_job("pause", training=True, suspend=True))
     world.wait("CompressionJob", "pause", lambda status: status.get("phase") == "Suspended", seconds=60)
@@ -48,7 +48,7 @@ def test_a_changed_objective_starts_the_work_again_and_other_changes_do_not(worl
 def test_deleting_takes_the_children_and_leaves_the_artifacts(world: World) -> None:
     world.apply(compression_job("gone"))
     status = world.wait("CompressionJob", "gone", lambda status: status.get("phase") == "Succeeded")
-    uid = world.get("CompressionJob", "gone")["metadata"]["uid"]
+    uid = world.uid("CompressionJob", "gone")
     artifact = world.volume / status["artifacts"][0]["uri"].removeprefix(f"pvc://{CLAIM}/")
 
     world.delete("CompressionJob", "gone")
@@ -62,18 +62,17 @@ def test_deleting_takes_the_children_and_leaves_the_artifacts(world: World) -> N
 
 
 def test_a_deleted_child_comes_back(world: World) -> None:
-    world.put_served_model()
     world.apply(
         inference_deployment("heal", model={"uri": f"pvc://{CLAIM}/digits/model.onnx"}, service={"port": 18083})
     )
     world.wait_condition("InferenceDeployment", "heal", "Ready")
-    uid = world.get("InferenceDeployment", "heal")["metadata"]["uid"]
+    uid = world.uid("InferenceDeployment", "heal")
     (before,) = world.children(uid, "Service")
 
     world.delete("Service", before["metadata"]["name"])
 
     deadline = time.monotonic() + 60
-    after: list = []
+    after: list[Manifest] = []
     while time.monotonic() < deadline:
         after = world.children(uid, "Service")
         if after and after[0]["metadata"]["uid"] != before["metadata"]["uid"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 Manifest = dict[str, Any]
 CLAIM = "models"
@@ -19,15 +20,34 @@ class World(ABC):
     """A place where Frugal runs. Everything that waits has a timeout; nothing here knows how Frugal decides."""
 
     name: str
+    has_api_server: bool
+    enforces_rules: bool  # the server refuses broken cross-field rules by itself
+    operator_namespace: str  # where the price book lies
 
     @property
     @abstractmethod
     def volume(self) -> Path:
         """The folder behind the claim `models`, writable by the test and by the pods."""
 
-    @abstractmethod
+    def __init__(self) -> None:
+        self._applied: dict[tuple[str, str], None] = {}
+
     def apply(self, *manifests: Manifest) -> None:
         """Create or change objects, as `kubectl apply` does."""
+        for manifest in manifests:
+            self._applied[manifest["kind"], manifest["metadata"]["name"]] = None
+        self._apply(manifests)
+
+    def forget(self) -> None:
+        """Delete every object of ours that was applied since the last call."""
+        for kind, name in self._applied:
+            if kind in ("CompressionJob", "InferenceDeployment"):
+                self.delete(kind, name)
+        self._applied.clear()
+
+    @abstractmethod
+    def _apply(self, manifests: Sequence[Manifest]) -> None:
+        """Create or change the objects."""
 
     @abstractmethod
     def delete(self, kind: str, name: str) -> None:
@@ -57,6 +77,10 @@ class World(ABC):
     def kill_pod(self, pod: Manifest) -> None:
         """End the pod's process as `kill -9` does."""
 
+    def restart_api_server(self) -> None:
+        """Take the API server away for a moment, as a power cut would."""
+        raise NotImplementedError(f"{self.name} has no API server")
+
     @abstractmethod
     def metrics(self) -> str:
         """Return the operator's /metrics."""
@@ -65,6 +89,13 @@ class World(ABC):
     @contextmanager
     def endpoint(self, name: str) -> Iterator[str]:
         """Yield the base URL at which the InferenceDeployment's Service answers the test."""
+
+    def uid(self, kind: str, name: str) -> str:
+        """Return the uid of an object that is there."""
+        found = self.get(kind, name)
+        assert found is not None, f"no {kind} {name}"
+        uid: str = found["metadata"]["uid"]
+        return uid
 
     def status(self, kind: str, name: str) -> Manifest:
         """Return the object's status, empty when there is none."""
@@ -118,3 +149,9 @@ def infer(url: str, model: str, rows: Sequence[Any], *, timeout: float = 10.0) -
         body = {"inputs": [{"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape, "data": rows}]}
         answer = client.post(f"{url}/v2/models/{model}/infer", json=body).raise_for_status().json()
     return list(answer["outputs"][0]["data"])
+
+
+def sample_rows(world: World, count: int) -> list[Any]:
+    """Return so many of the digits that the example model was not trained on, as nested lists."""
+    rows: list[Any] = np.load(world.volume / "digits/test.npz")["x"][:count].tolist()
+    return rows
