@@ -124,7 +124,7 @@ class EmbeddedWorld(World):
         environment = {**os.environ, "FRUGAL_TICK_SECONDS": "5"}
         with (self._folder / "frugal.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--metrics-port", str(self._metrics_port)], env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "frugal.cli", "run", *where], env=environment, stdout=log, stderr=log
             )
 
     def kill_pod(self, pod: Manifest) -> None:
