@@ -39,7 +39,7 @@ def size_hourly(
 def accrue(previous: CostStatus | None, *, hourly: Decimal, now: datetime, currency: str) -> CostStatus:
     """Return the cost as of `now`: the month so far, with `previous.hourly` since it was observed, and its forecast.
 
-    hourly: what it costs from now on. A new month, or another currency, starts at 0. A clock that went back adds nothing.
+    hourly: what it costs from now on. A new month, or another currency, starts at 0. Clocks going back add nothing.
     """
     moment = _whole_second(now)
     so_far = NO_MONEY

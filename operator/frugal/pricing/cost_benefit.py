@@ -1,6 +1,6 @@
 """Whether compressing a model pays within its horizon, before the work and after it, in a sentence with its figures.
 
-Assumption, said in every explanation: the replicas are bound by computing, so a model that computes r times faster needs
+Assumption, said in every explanation: replicas are bound by computing, so a model that computes r times faster needs
 1/r of them and the saving is the serving cost times (1 - 1/r). Costs are paid once: compute, labour, software and data.
 """
 

@@ -1,4 +1,4 @@
-"""From a price book to what an hour costs on a given node. A price that is missing raises PriceUnknown, never a guess."""
+"""From a price book to what an hour costs on a given node. A missing price raises PriceUnknown, it is no guess."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from frugal.sizing.samples import LoadSample
 HOUR_SECONDS = 3_600
 DAY_SECONDS = 86_400
 HOURS_KEPT = 24
+FOREVER_SECONDS = 2**62
 DAYS_KEPT = 31  # api: the longest usual objective's window is 30 d
 
 Edges = tuple[float, ...]
@@ -35,6 +36,7 @@ class LatencyHistory:
     edges: Edges = ()
     hours: tuple[Slot, ...] = ()
     days: tuple[Slot, ...] = ()
+    lifetime: tuple[Slot, ...] = ()  # at most one, since the first sample; counters are made of it
 
     def add(self, load: LoadSample) -> LatencyHistory:
         """Return the history with one more sample; one whose latencies were not measured says nothing here."""
@@ -48,6 +50,7 @@ class LatencyHistory:
             edges=edges,
             hours=_added(aligned.hours, moment, HOUR_SECONDS, HOURS_KEPT, load, counts),
             days=_added(aligned.days, moment, DAY_SECONDS, DAYS_KEPT, load, counts),
+            lifetime=_added(aligned.lifetime, moment, FOREVER_SECONDS, 1, load, counts),
         )
 
     def requests(self, *, window_seconds: float, now: datetime) -> float:
@@ -60,8 +63,12 @@ class LatencyHistory:
 
     def within(self, threshold_seconds: float, *, window_seconds: float, now: datetime) -> float:
         """Return how many surely took at most `threshold_seconds`: those up to the last edge that is not above it."""
-        index = bisect_right(self.edges, threshold_seconds * (1 + 1e-9)) - 1
-        return 0.0 if index < 0 else sum(slot.counts[index] for slot in self._slots(window_seconds, now))
+        return self._within(threshold_seconds, self._slots(window_seconds, now))
+
+    def lifetime_within(self, threshold_seconds: float) -> tuple[float, float]:
+        """Return how many requests were within the threshold and how many were not, since the first sample."""
+        met = self._within(threshold_seconds, self.lifetime)
+        return met, sum(slot.requests for slot in self.lifetime) - met
 
     def share_within(self, threshold_seconds: float, *, window_seconds: float, now: datetime) -> float | None:
         """Return the share of requests within the threshold, or None when there was no request."""
@@ -86,6 +93,7 @@ class LatencyHistory:
             "edges": list(self.edges),
             "hours": [_slot_to_json(slot) for slot in self.hours],
             "days": [_slot_to_json(slot) for slot in self.days],
+            "lifetime": [_slot_to_json(slot) for slot in self.lifetime],
         }
 
     @classmethod
@@ -95,7 +103,12 @@ class LatencyHistory:
             edges=tuple(float(edge) for edge in saved["edges"]),
             hours=tuple(_slot_from_json(slot) for slot in saved["hours"]),
             days=tuple(_slot_from_json(slot) for slot in saved["days"]),
+            lifetime=tuple(_slot_from_json(slot) for slot in saved["lifetime"]),
         )
+
+    def _within(self, threshold_seconds: float, slots: tuple[Slot, ...]) -> float:
+        index = bisect_right(self.edges, threshold_seconds * (1 + 1e-9)) - 1
+        return 0.0 if index < 0 else sum(slot.counts[index] for slot in slots)
 
     def _slots(self, window_seconds: float, now: datetime) -> tuple[Slot, ...]:
         slots, length = (
@@ -112,7 +125,8 @@ class LatencyHistory:
             counts = tuple(slot.counts[source] if source >= 0 else 0.0 for source in sources)
             return Slot(start_seconds=slot.start_seconds, requests=slot.requests, failed=slot.failed, counts=counts)
 
-        return LatencyHistory(edges=edges, hours=tuple(map(carried, self.hours)), days=tuple(map(carried, self.days)))
+        hours, days, lifetime = (tuple(map(carried, slots)) for slots in (self.hours, self.days, self.lifetime))
+        return LatencyHistory(edges=edges, hours=hours, days=days, lifetime=lifetime)
 
 
 def _added(
