@@ -53,7 +53,7 @@ AGE = Column(name="Age", type="date", path=".metadata.creationTimestamp", descri
 COMPRESSION_JOB = Kind(
     name="CompressionJob",
     plural="compressionjobs",
-    short_name="cj",
+    short_name="cjob",  # kubectl reads `cj` as cronjobs: a built-in group comes first
     description="Make this model smaller and faster, lose no more than this much quality: the operator runs the work "
     "in a pod and publishes a verified artifact with a report.",
     model=CompressionJob,

@@ -53,7 +53,7 @@ def troubleshooting_page() -> str:
         [
             GENERATED,
             "# Conditions and their reasons\n",
-            "`kubectl describe cj NAME` and `kubectl describe idep NAME` show each condition with its reason and a "
+            "`kubectl describe cjob NAME` and `kubectl describe idep NAME` show each condition with its reason and a "
             "message that has the figures of the case.\n",
             "## Conditions\n",
             f"| Condition | True means |\n|---|---|\n{conditions}",
