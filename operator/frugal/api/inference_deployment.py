@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field
 
@@ -151,6 +152,14 @@ class RightSizing(ApiModel):
             description='When changes that save may happen, such as "Mon-Fri 02:00-05:00 UTC". Empty: always.',
         ),
     ] = []
+    RULES = (
+        Rule(
+            cel="",  # it knows no time zones
+            check=lambda self: all(_is_time_zone(change_window_parts(window)[-1]) for window in self.change_windows),
+            field="changeWindows",
+            message="a change window ends with an IANA time zone, such as UTC or Europe/Berlin",
+        ),
+    )
 
 
 class Rollout(ApiModel):
@@ -257,6 +266,14 @@ def change_window_parts(text: str) -> tuple[str, str, str, str, str]:
     assert match is not None, "validated by CHANGE_WINDOW_PATTERN"
     first, last, start, end, zone = match.groups()
     return first, last or first, start, end, zone
+
+
+def _is_time_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as Europe
+        return False
+    return True
 
 
 class InferenceDeployment(ApiModel):
