@@ -6,7 +6,7 @@ Call it where the objects are kept (the loop's thread), and hand its result to t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import fmean
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ class Seen:
     """One object as the loop knows it."""
 
     manifest: Manifest
-    children: Children = Children()
+    children: Children = field(default_factory=Children)
     measured: Measured | None = None
 
 
