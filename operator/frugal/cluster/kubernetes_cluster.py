@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from frugal.cluster.cache import Cache
 from frugal.cluster.client import FIELD_MANAGER, Api
 from frugal.cluster.events import event_manifest
-from frugal.cluster.kinds import CHILDREN, EVENTS, NODES, OURS, POD_DISRUPTION_BUDGETS, Resource, resource_of
+from frugal.cluster.kinds import EVENTS, NODES, Resource, resource_of
 from frugal.cluster.logs import LogFollowers
 from frugal.cluster.prices import PriceBookWatch
 from frugal.decisions.plan import Event, ObjectRef
@@ -30,14 +30,16 @@ class KubernetesCluster:
         api: Api,
         settings: Settings,
         capabilities: Capabilities,
+        watched: tuple[Resource, ...],
         clock: Clock,
         *,
         wake: Callable[[Manifest], None],
         wake_all: Callable[[], None],
     ) -> None:
         self._api, self._settings, self._clock = api, settings, clock
-        self._capabilities = capabilities
+        self._capabilities, self.watched = capabilities, watched
         self._wake, self._wake_all = wake, wake_all
+        self.is_synced = False  # everything was listed once
         self.cache = Cache()
         self.logs = LogFollowers(api, wake)
         self.prices = PriceBookWatch(
@@ -47,13 +49,6 @@ class KubernetesCluster:
     @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
-
-    def watched(self) -> tuple[Resource, ...]:
-        """Return every resource whose objects the cache holds on this server."""
-        children = [
-            one for one in CHILDREN if one is not POD_DISRUPTION_BUDGETS or self._capabilities.pod_disruption_budgets
-        ]
-        return (*OURS, *children, NODES)
 
     def take(self, manifest: Manifest, *, is_deleted: bool) -> None:
         """Take what a watch brought into the cache, and wake who must look at it."""
@@ -65,10 +60,11 @@ class KubernetesCluster:
 
     async def resync(self) -> None:
         """List everything anew: what a watch missed while it was disconnected comes right. Raises ClusterError."""
-        for resource in self.watched():
+        for resource in self.watched:
             for namespace in (self._settings.namespaces if resource.is_namespaced else ()) or (None,):
                 await self._relist(resource, namespace)
         await self.prices.read()
+        self.is_synced = True
         self.logs.forget_all_but(self.cache.pods())
 
     def get(self, key: ObjectKey) -> Manifest | None:
@@ -128,6 +124,16 @@ class KubernetesCluster:
             self.cache.update(await self._api.apply(path, body | part, manager=manager))
         except NotFound:
             return
+        except Conflict:  # this is how the server says that the uid is another's, or nobody's
+            if await self._stands(resource.path(key.namespace, key.name), metadata["uid"]):
+                raise
+
+    async def _stands(self, path: str, uid: str) -> bool:
+        try:
+            found: Manifest = await self._api.get(path)
+        except NotFound:
+            return False
+        return bool(found["metadata"]["uid"] == uid)
 
     async def _relist(self, resource: Resource, namespace: str | None) -> None:
         listed: list[Manifest] = []

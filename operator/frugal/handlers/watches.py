@@ -38,7 +38,7 @@ class Watches:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._login)
         kopf.on.startup(registry=registry)(self._configure)
-        for resource in self._cluster.watched():
+        for resource in self._cluster.watched:
             kopf.on.event(_matches(resource), registry=registry, id=resource.plural)(self._notice)
         return registry
 
@@ -86,7 +86,7 @@ class Watches:
         settings.watching.connect_timeout = CALL_SECONDS
         settings.watching.chunk_size = 500
         settings.networking.request_timeout = CALL_SECONDS
-        for resource in self._cluster.watched():
+        for resource in self._cluster.watched:
             if resource.selector:
                 settings.watching.label_selectors[_matches(resource)] = resource.selector
 

@@ -16,12 +16,14 @@ from frugal.decisions.plan import Plan
 from frugal.decisions.snapshot import Children, Manifest
 from frugal.errors import ClusterError, Forbidden, Rejected
 from frugal.loop.act import carry_out, refused_status, write_status
+from frugal.loop.fleet import fleet_snapshot
 from frugal.loop.instruments import Instruments, NoInstruments
 from frugal.loop.measurements import Measurements
 from frugal.loop.observe import Observer
 from frugal.loop.ports import COMPRESSION_JOB, INFERENCE_DEPLOYMENT, Clock, Cluster, ObjectKey, Telemetry, Workload
 from frugal.loop.queue import KeyedQueue
 from frugal.loop.references import References, owner_of
+from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
 
 RECONCILE_SECONDS = 60.0  # one look at one object; its longest call to the API takes a third of it
@@ -124,6 +126,16 @@ class Engine:
         """Return how long the slowest reconcile has been going on; 0 when nothing is in hand."""
         now = self._monotonic()
         return max((now - since for since in self._in_hand.values()), default=0.0)
+
+    def fleet(self, *, is_leader: bool = True) -> FleetSnapshot:
+        """Return what is known of every object, for the metrics; to be called in the event loop."""
+        return fleet_snapshot(
+            self._cluster,
+            self._measurements,
+            now=self._clock(),
+            is_leader=is_leader,
+            queue_depth=len(self.queue),
+        )
 
     def _plan(self, key: ObjectKey, manifest: Manifest, children: Children) -> Plan:
         if key.kind == COMPRESSION_JOB:

@@ -24,11 +24,13 @@ SERVER_METRICS = (REQUESTS, LATENCY_BUCKET, COMPUTE_SUM, IN_FLIGHT, PROCESS_CPU,
 class PodCounters:
     """Where one pod stands; a field is None where nothing says it, never where it is 0.
 
-    at: when the figures were true. cpu_seconds, compute_seconds: since the process began.
+    at: when the figures were true; cpu_at: when cpu_seconds was, where another source says it.
+    cpu_seconds, compute_seconds: since the process began.
     requests: answers by HTTP status. latency: answers at most so many seconds slow, by that edge.
     """
 
     at: datetime
+    cpu_at: datetime | None = None
     cpu_seconds: float | None = None
     memory_bytes: int | None = None
     gpu_ratio: float | None = None
@@ -37,6 +39,11 @@ class PodCounters:
     latency: Mapping[float, float] = field(default_factory=dict)
     compute_seconds: float | None = None
     in_flight: float | None = None
+
+    @property
+    def cpu_moment(self) -> datetime:
+        """When cpu_seconds was true."""
+        return self.cpu_at or self.at
 
 
 def pod_counters(samples: Iterable[Sample], *, at: datetime) -> PodCounters:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from frugal.decisions.snapshot import Manifest
-from frugal.loop.ports import ObjectKey, Workload
+from frugal.loop.ports import ObjectKey, Reading, Workload
 from frugal.sizing.samples import LoadSample, Observation, UsageSample
 from frugal.telemetry.counters import PodCounters
 from frugal.telemetry.kills import Kills
@@ -16,36 +17,71 @@ Uid = str
 Key = TypeVar("Key", str, float)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One look at one workload: where its ready pods stand, and why others could not be read."""
+
+    counters: Mapping[Uid, PodCounters] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+
 class Deltas:
     """Remembers where every pod stood at the last look."""
 
     def __init__(self) -> None:
-        self._pods: dict[ObjectKey, dict[Uid, PodCounters]] = {}
+        self._pods: dict[ObjectKey, Mapping[Uid, PodCounters]] = {}
+        self._answered: dict[ObjectKey, frozenset[Uid]] = {}  # at the last look
         self._kills = Kills()
 
-    def keep_only(self, workloads: Sequence[Workload]) -> None:
-        """Forget workloads that are gone."""
-        living = {workload.key for workload in workloads}
-        self._pods = {key: pods for key, pods in self._pods.items() if key in living}
-        self._kills.keep_only({pod["metadata"]["uid"] for workload in workloads for pod in workload.pods})
+    def reading(
+        self, workloads: Sequence[Workload], looks: Mapping[ObjectKey, Look], *, source: str, now: datetime
+    ) -> Reading:
+        """Return what happened since the last call; what is not in `workloads` any more is forgotten."""
+        self._keep_only(workloads)
+        observations, problems = {}, {}
+        for workload in workloads:
+            look = looks.get(workload.key) or Look()
+            observation = self._observe(workload, look)
+            if observation is not None:
+                observations[workload.key] = observation
+            if not look.counters:
+                problems[workload.key] = look.faults[0] if look.faults else "no replica is ready"
+        newest = [max(one.at for one in pods.values()) for pods in self._pods.values() if pods]
+        ages = {source: (now - min(newest)).total_seconds()} if newest else {}
+        return Reading(observations=observations, problems=problems, ages_seconds=ages)
 
-    def observe(self, workload: Workload, counters: Mapping[Uid, PodCounters], *, is_whole: bool) -> Observation | None:
+    def _observe(self, workload: Workload, look: Look) -> Observation | None:
         """Return what happened since the last look, or None when that cannot be told yet.
 
-        counters: of the pods that could be read. is_whole: whether those are all that take requests; when not, the load
-        is unknown, because what the others did would be missing in it.
+        The load is that of all pods or unknown: what one of them did would be missing in it.
         """
         killed = self._kills.new(workload.pods)
-        before = self._pods.get(workload.key)
-        self._pods[workload.key] = dict(counters)
-        moved = {
-            uid: now for uid, now in counters.items() if before is None or uid not in before or now.at > before[uid].at
-        }
-        if before is None or not moved:
-            return Observation(usage=(), out_of_memory_bytes=killed) if killed else None
-        usage = tuple(sample for uid, now in moved.items() if (sample := _usage(before.get(uid), now)) is not None)
-        load = _load(before, moved) if is_whole and len(moved) == len(counters) else None
+        before, answered = self._pods.get(workload.key), self._answered.get(workload.key, frozenset())
+        if before is not None and not all(_is_newer(uid, one, before) for uid, one in look.counters.items()):
+            return _told(killed)  # Prometheus scrapes pods at different moments: wait for the last of them
+        self._remember(workload, look)
+        if before is None or not look.counters:
+            return _told(killed)
+        pods = look.counters.items()
+        usage = tuple(sample for uid, one in pods if (sample := _usage(before.get(uid), one)) is not None)
+        is_whole = not look.faults and not before.keys() & look.counters.keys() - answered
+        load = _load(before, look.counters) if is_whole else None
         return Observation(usage=usage, load=load, out_of_memory_bytes=killed)
+
+    def _remember(self, workload: Workload, look: Look) -> None:
+        """Keep where each pod of the workload stood last, those too that did not answer this time."""
+        living = {pod["metadata"]["uid"] for pod in workload.pods}
+        before = self._pods.get(workload.key, {})
+        kept = {uid: one for uid, one in before.items() if uid in living} | dict(look.counters)
+        if kept:
+            self._pods[workload.key] = kept
+        self._answered[workload.key] = frozenset(look.counters)
+
+    def _keep_only(self, workloads: Sequence[Workload]) -> None:
+        living = {workload.key for workload in workloads}
+        self._pods = {key: pods for key, pods in self._pods.items() if key in living}
+        self._answered = {key: uids for key, uids in self._answered.items() if key in living}
+        self._kills.keep_only({pod["metadata"]["uid"] for workload in workloads for pod in workload.pods})
 
 
 def ready_pods(workload: Workload) -> tuple[Manifest, ...]:
@@ -58,15 +94,24 @@ def _is_ready(pod: Manifest) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
+def _is_newer(uid: Uid, counters: PodCounters, before: Mapping[Uid, PodCounters]) -> bool:
+    return uid not in before or counters.at > before[uid].at
+
+
+def _told(killed: tuple[int, ...]) -> Observation | None:
+    """Return an observation of kills alone, or None when there were none."""
+    return Observation(usage=(), out_of_memory_bytes=killed) if killed else None
+
+
 def _usage(before: PodCounters | None, now: PodCounters) -> UsageSample | None:
     """Return the use of a pod; None at first sight, because a server's start says nothing about its work."""
     if before is None:
         return None
-    seconds = (now.at - before.at).total_seconds()
+    seconds = (now.cpu_moment - before.cpu_moment).total_seconds()
     cpu = _increase(before.cpu_seconds, now.cpu_seconds)
     return UsageSample(
-        at=now.at,
-        cpu_cores=cpu / seconds if cpu is not None else None,
+        at=max(now.at, now.cpu_moment),
+        cpu_cores=cpu / seconds if cpu is not None and seconds > 0 else None,
         memory_bytes=now.memory_bytes,
         gpu_ratio=now.gpu_ratio,
         gpu_memory_bytes=now.gpu_memory_bytes,
