@@ -1,0 +1,44 @@
+"""How the node of a pod is paid, read from its labels, and what a size costs there. The arithmetic is in pricing/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from frugal.api.price_book import Pricing
+from frugal.api.status import Size
+from frugal.decisions.snapshot import Environment, Manifest
+from frugal.errors import PriceUnknown
+from frugal.pricing.cost import size_hourly
+
+_SPOT_LABELS = (
+    ("karpenter.sh/capacity-type", "spot"),
+    ("eks.amazonaws.com/capacityType", "SPOT"),
+    ("cloud.google.com/gke-spot", "true"),
+    ("cloud.google.com/gke-preemptible", "true"),
+    ("kubernetes.azure.com/scalesetpriority", "spot"),
+)
+
+
+def pricing_of(node_labels: Mapping[str, str]) -> Pricing:
+    """Return how a node with these labels is paid: spot where its cloud or Karpenter says so."""
+    is_spot = any(node_labels.get(label) == value for label, value in _SPOT_LABELS)
+    return Pricing.SPOT if is_spot else Pricing.ON_DEMAND
+
+
+def labels_of_node(pods: Iterable[Manifest], environment: Environment) -> Mapping[str, str]:
+    """Return the labels of the node of the newest pod that has one; none before a pod is scheduled."""
+    nodes = [str((pod.get("spec") or {}).get("nodeName")) for pod in pods]
+    known = [environment.node_labels[node] for node in nodes if node in environment.node_labels]
+    return known[-1] if known else {}
+
+
+def hourly_cost(size: Size, environment: Environment, node_labels: Mapping[str, str]) -> tuple[Decimal | None, str]:
+    """Return what a size costs an hour, or None and why that is not known."""
+    if environment.prices is None:
+        return None, environment.prices_problem
+    try:
+        cost = size_hourly(environment.prices, size, node_labels=node_labels, pricing=pricing_of(node_labels))
+    except PriceUnknown as unknown:
+        return None, str(unknown)
+    return cost.total, ""
