@@ -47,8 +47,9 @@ async def carry_out(cluster: Cluster, key: ObjectKey, manifest: Manifest, childr
 
 async def write_status(cluster: Cluster, key: ObjectKey, manifest: Manifest, status: Manifest) -> None:
     """Apply `status` if it says anything that the object's present status does not."""
-    if _comparable(status) != _comparable(manifest.get("status") or {}):
-        await cluster.apply_status(key, status)
+    said = _without_empty_texts(status)
+    if _comparable(said) != _comparable(manifest.get("status") or {}):
+        await cluster.apply_status(key, said)
 
 
 def refused_status(manifest: Manifest, refusal: Forbidden | Rejected, *, now: datetime) -> Manifest:
@@ -97,6 +98,18 @@ def _all(children: Children) -> tuple[Manifest, ...]:
 def _our_finalizers(manifest: Manifest) -> list[str]:
     finalizers = (manifest.get("metadata") or {}).get("finalizers") or []
     return sorted(name for name in finalizers if name.startswith(FINALIZER_PREFIX))
+
+
+def _without_empty_texts(status: Any) -> Any:
+    """Return `status` as Kubernetes writes it: a text that says nothing is left out.
+
+    Server-side apply on a custom resource was seen to turn an empty text into null, which the schema then refuses.
+    """
+    if isinstance(status, dict):
+        return {name: _without_empty_texts(value) for name, value in status.items() if value != ""}
+    if isinstance(status, list):
+        return [_without_empty_texts(value) for value in status]
+    return status
 
 
 def _comparable(status: Manifest) -> Manifest:
