@@ -45,6 +45,7 @@ class WorkloadState:
         survives a change of their number, and an uneven share of one of them counts.
     memory, gpu_memory: daily peaks of one replica, in bytes. gpu: engine activity of one replica, in [0, 1].
     usage_minutes: distinct minutes in which use was measured; several samples in a minute count once.
+    usage_minute: the newest of them, since the epoch.
     """
 
     cpu: Histogram = field(default_factory=lambda: Histogram.empty(CPU_CORES))
@@ -58,6 +59,7 @@ class WorkloadState:
     first_at: datetime | None = None
     last_at: datetime | None = None
     usage_minutes: int = 0
+    usage_minute: int | None = None
     out_of_memory: OutOfMemory | None = None
 
     @classmethod
@@ -103,7 +105,7 @@ class WorkloadState:
             "latency": self.latency.to_json(),
             "firstAt": _saved(self.first_at),
             "lastAt": _saved(self.last_at),
-            "usageMinutes": self.usage_minutes,
+            "usageMinutes": [self.usage_minutes, self.usage_minute],
             "outOfMemory": [_saved(kill.at), kill.killed_bytes] if kill else None,
         }
 
@@ -124,13 +126,15 @@ class WorkloadState:
             latency=LatencyHistory.from_json(saved["latency"]),
             first_at=_loaded(saved["firstAt"]),
             last_at=_loaded(saved["lastAt"]),
-            usage_minutes=int(saved["usageMinutes"]),
+            usage_minutes=int(saved["usageMinutes"][0]),
+            usage_minute=saved["usageMinutes"][1],
             out_of_memory=OutOfMemory(at=_loaded(kill[0]), killed_bytes=int(kill[1])) if kill else None,
         )
 
     def _with_usage(self, sample: UsageSample, *, replicas: int) -> WorkloadState:
         at, cores, memory = sample.at, sample.cpu_cores, sample.memory_bytes
-        is_new_minute = self.last_at is None or not self.usage_minutes or _minute(at) > _minute(self.last_at)
+        minute = int(at.timestamp()) // 60
+        is_new_minute = self.usage_minute is None or minute > self.usage_minute
         return replace(
             self._seen(at),
             cpu=self.cpu if cores is None else self.cpu.add(cores, at=at),
@@ -141,6 +145,7 @@ class WorkloadState:
             if sample.gpu_memory_bytes is None
             else self.gpu_memory.add(sample.gpu_memory_bytes, at=at),
             usage_minutes=self.usage_minutes + is_new_minute,
+            usage_minute=minute if is_new_minute else self.usage_minute,
         )
 
     def _with_load(self, load: LoadSample) -> WorkloadState:
@@ -163,10 +168,6 @@ class WorkloadState:
         kill = self.out_of_memory
         dated = kill if kill is None or kill.at is not None else replace(kill, at=at)
         return replace(self, first_at=first, last_at=last, out_of_memory=dated)
-
-
-def _minute(at: datetime) -> int:
-    return int(at.timestamp()) // 60
 
 
 def _saved(at: datetime | None) -> int | None:
