@@ -104,7 +104,7 @@ class Histogram:
     def percentile(self, quantile: float) -> float:
         """Return the upper edge of the bucket in which the share `quantile`, in [0, 1], of the weight is reached.
 
-        At most 5 % above the true percentile once that is over the second bucket. The histogram must not be empty.
+        At most 5 % and one first bucket above the true percentile. The histogram must not be empty.
         """
         assert not self.is_empty, "an empty histogram has no percentile"
         sums = list(accumulate(self.weights))

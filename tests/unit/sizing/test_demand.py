@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from statistics import fmean
 
 import pytest
+
 from frugal.sizing.demand import DemandShape, generate_demand, history_from_demand
 
 NOW = datetime(2026, 3, 16, tzinfo=UTC)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from frugal.sizing.histogram import CPU_CORES, MEMORY_BYTES, Buckets, Histogram
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from frugal.sizing.latency import LatencyHistory
 from frugal.sizing.samples import LoadSample
 

@@ -5,6 +5,7 @@ import math
 import random
 
 import pytest
+
 from frugal.sizing.queueing import (
     erlang_b,
     erlang_c,

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from frugal.sizing.rates import Rates
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from frugal.sizing.demand import generate_demand, history_from_demand
 from frugal.sizing.samples import LoadSample, Observation, UsageSample
 from frugal.sizing.state import WorkloadState
