@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from frugal.api.compression_job import CompressionJobSpec, Runtime
 from frugal.api.request import CompressionRequest
@@ -39,6 +40,10 @@ from frugal_jobs.techniques.context import Context
 from frugal_jobs.usage import Meter
 from frugal_jobs.verification import Verifier
 from frugal_jobs.verify import Answer
+
+if TYPE_CHECKING:
+    from frugal_jobs.datasets.samples import Samples
+    from frugal_jobs.techniques.distillation import Teacher
 
 REPORT_SECONDS = 3.0  # writing report and artifact, on a slow store
 RESERVED_ANSWERS = 3.0  # verifications of candidates whose time is set aside, in units of the baseline's
@@ -113,8 +118,9 @@ class Work:
             validation=provision.validation, figures=figures,
         )  # fmt: skip
         context = Context(
-            calibration=provision.calibration, training=provision.training, folder=self.pod.work,
-            seed=self.spec.strategy.search.seed, augment=provision.augment,
+            calibration=provision.calibration, training=provision.training, task=self.spec.model.task,
+            folder=self.pod.work, seed=self.spec.strategy.search.seed, checkpoints=self.study,
+            augment=provision.augment, teacher=teacher_of(original.model, provision.training),
         )  # fmt: skip
         search = Search(
             scale=scale, context=context, study=self.study, progress=self.progress, budget=self._budget(),
@@ -237,6 +243,15 @@ class Work:
     def _save(self) -> None:
         self.study.record.usage = self.meter.now()
         self.study.save()
+
+
+def teacher_of(model: Model, training: Samples | None) -> Teacher | None:
+    """Return what fine-tuning learns from beside the labels."""
+    if training is None:
+        return None
+    from frugal_jobs.techniques.distillation import Teacher  # torch takes seconds to import
+
+    return Teacher(model, training)
 
 
 def check_supported(spec: CompressionJobSpec) -> None:

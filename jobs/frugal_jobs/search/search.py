@@ -8,17 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from frugal.api.compression_job import Step, StrategyMode
+from frugal.api.compression_job import PruneStep, Step, StrategyMode
 from frugal.api.result import Best, Candidate
-from frugal_artifacts.errors import StorageUnavailable
+from frugal_artifacts.errors import ArtifactError
 from frugal_jobs.models.model import Model
 from frugal_jobs.progress import Progress
 from frugal_jobs.search import choice, space
+from frugal_jobs.search.lineages import EPOCHS_AT_MOST, Outcome, next_ratio, training_seconds
 from frugal_jobs.search.measuring import Scale
 from frugal_jobs.search.study import Study, Trial, key_of
 from frugal_jobs.techniques.context import Context
 from frugal_jobs.techniques.registry import technique_for
+
+OVERHEAD_TRIALS = 4.0  # weighing the pruned model and its quantized forms, in usual trials
+UNFIT = 1000.0  # added to what is minimized, so that any lineage that fits is better than any other
 
 
 @dataclass(slots=True)
@@ -54,6 +59,55 @@ class Search:
         for steps in space.quantizations(can_calibrate=self.context.calibration is not None):
             if self._can_go_on():
                 self.attempt(steps)
+        if self.context.training is not None:
+            self._grow_lineages()
+
+    def _grow_lineages(self) -> None:
+        """Prune, train and quantize, one ratio after the other, as long as time and ideas last."""
+        outcomes: list[Outcome] = []
+        while self._can_go_on() and (ratio := next_ratio(outcomes, seed=self.context.seed)) is not None:
+            outcome = self._lineage(ratio)
+            if outcome is None:
+                return
+            outcomes.append(outcome)
+
+    def _lineage(self, ratio: float) -> Outcome | None:
+        """Return how pruning by `ratio` ended, from the study where it is there; None when time or means are missing."""
+        name = f"lineage {ratio:.3f}"
+        members = [f"{name}: {suffix}" for suffix in ("float32", *(key_of(steps) for steps in space.AFTER_PRUNING))]
+        pruned = self._pruned(ratio, members[0])
+        if pruned is None:
+            return None
+        for key, steps in zip(members[1:], space.AFTER_PRUNING, strict=True):
+            if not self.study.has(key) and len(self.study.record.trials) < self.trials_at_most:
+                self._try(key, partial(self.made, steps, pruned))
+        return self._outcome(ratio, [trial for trial in self.study.record.trials if trial.key in members])
+
+    def _pruned(self, ratio: float, key: str) -> Model | None:
+        """Return the pruned and trained model, from the study where it is there."""
+        known = next((trial for trial in self.study.record.trials if trial.key == key), None)
+        if known is None:
+            seconds = training_seconds(self.budget.left_seconds, overhead_seconds=OVERHEAD_TRIALS * self._last_seconds)
+            if seconds is None:
+                return None
+            usual = self._last_seconds
+            known = self._try(key, partial(self._trained, PruneStep(ratio=ratio, epochs=EPOCHS_AT_MOST), seconds))
+            self._last_seconds = usual  # training is no usual trial
+        return self.study.model(known) if known.size_bytes else None
+
+    def _trained(self, step: PruneStep, seconds: float) -> Model:
+        from frugal_jobs.techniques.structured_pruning import StructuredPruning  # brings torch
+
+        return StructuredPruning(step, seconds)(self.scale.baseline, self.context)
+
+    def _outcome(self, ratio: float, trials: list[Trial]) -> Outcome:
+        max_loss = self.scale.spec.objective.max_loss
+        made = [trial for trial in trials if trial.size_bytes]
+        fits = [trial for trial in made if trial.is_fit and (trial.expected_bound or 0.0) <= max_loss]
+        if fits:
+            return Outcome(ratio=ratio, value=min(trial.candidate.objective or 0.0 for trial in fits), fits=True)
+        excess = min(trial.expected_bound or 0.0 for trial in made) - max_loss
+        return Outcome(ratio=ratio, value=UNFIT + excess, fits=False)
 
     def _can_go_on(self) -> bool:
         """Whether one more trial of the usual length fits."""
@@ -63,20 +117,21 @@ class Search:
 
     def attempt(self, steps: space.Steps) -> Trial | None:
         """Make and weigh the candidate of `steps`, unless the study has it."""
-        if self.study.has(key_of(steps)):
-            return None
+        key = key_of(steps)
+        return None if self.study.has(key) else self._try(key, partial(self.made, steps, self.scale.baseline))
+
+    def _try(self, key: str, make: Callable[[], Model]) -> Trial:
+        """Make and weigh one candidate; a technique that fails on this model costs a candidate, not the job."""
         start = self.budget.clock()
         try:
-            model = self.made(steps)
-        except StorageUnavailable:
+            return self.weighed(make(), key, start)
+        except ArtifactError:
             raise
-        except Exception as error:  # a technique that fails on this model costs one candidate, not the job
-            return self._failed(steps, error, start)
-        return self.weighed(model, key_of(steps), start)
+        except Exception as error:  # whatever torch, ONNX Runtime or torch-pruning may raise
+            return self._failed(key, error, start)
 
-    def made(self, steps: space.Steps) -> Model:
-        """Return the baseline after `steps`."""
-        model = self.scale.baseline
+    def made(self, steps: space.Steps, model: Model) -> Model:
+        """Return `model` after `steps`."""
         for step in steps:
             model = technique_for(Step.model_validate(step))(model, self.context)
         return model
@@ -96,12 +151,12 @@ class Search:
         self._tell(trial)
         return trial
 
-    def _failed(self, steps: space.Steps, error: Exception, start: float) -> Trial:
-        reason = f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}"
-        label = " + ".join(name for step in steps for name in step)
+    def _failed(self, key: str, error: Exception, start: float) -> Trial:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        reason, label = f"failed: {said[0][:200]}", key[:80]
         candidate = Candidate(technique=label, loss=0, size_ratio=1, latency_ratio=1, verdict=reason)
         trial = Trial(
-            key=key_of(steps), steps=steps, candidate=candidate, objection=reason,
+            key=key, steps=[], candidate=candidate, objection=reason,
             seconds=round(self.budget.clock() - start, 2),
         )  # fmt: skip
         self.study.add(trial, None)

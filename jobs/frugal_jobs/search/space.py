@@ -25,6 +25,4 @@ def quantizations(*, can_calibrate: bool) -> list[Steps]:
     return [int8[0], float16, *int8[1:]]
 
 
-def pruned(ratio: float, epochs: float) -> Steps:
-    """Return the steps of one pruning lineage, before it is quantized."""
-    return [{"prune": {"kind": "structured", "ratio": ratio, "epochs": epochs}}]
+AFTER_PRUNING: list[Steps] = [[{"quantize": INT8}], [{"quantize": INT8 | {"perChannel": False}}]]

@@ -107,6 +107,20 @@ class Study:
             )
         return self._models[trial.key]
 
+    def read(self, key: str) -> bytes | None:
+        """Return the checkpoint under `key`, if there is one."""
+        try:
+            return self.storage.read_bytes(self._checkpoint_uri(key))
+        except ArtifactMissing:
+            return None
+
+    def write(self, key: str, content: bytes) -> None:
+        """Keep a checkpoint under `key`."""
+        self.storage.write_bytes(self._checkpoint_uri(key), content)
+
+    def _checkpoint_uri(self, key: str) -> str:
+        return f"{self.uri}/checkpoints/{file_name(key)}.safetensors"
+
     def _model_uri(self, key: str) -> str:
         return f"{self.uri}/candidates/{file_name(key)}.onnx"
 
