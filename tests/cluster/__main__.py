@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster import build, images, lifecycle, places, runtime
-from tests.cluster.app_images import MODULES, app_image
 from tests.cluster.errors import ClusterError
 from tests.cluster.instance import Instance
 from tests.cluster.interpreter import base_image
@@ -53,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     advertised = verb("gpus", lambda chosen: lifecycle.set_gpus(Instance(chosen.name), chosen.count), "fake GPUs")
     advertised.add_argument("count", type=int)
     loaded = verb("load-image", _load_image, "give an image to the node that is up")
-    loaded.add_argument("image", help=f"one of {', '.join(MODULES)}, or the name for --archive")
+    loaded.add_argument("image", help="operator, jobs or serve, or the name for --archive")
     loaded.add_argument("--archive", type=Path, help="an OCI or docker image archive instead of our own image")
     based = verb("base-image", _base_image, "write an OCI archive of this interpreter as a base image, with pip")
     based.add_argument("archive", type=Path)
@@ -99,6 +98,8 @@ def _load_image(chosen: argparse.Namespace) -> None:
     if chosen.archive:
         runtime.load_archive(instance, chosen.archive, chosen.image)
         return
+    from tests.cluster.app_images import app_image  # needs a package, and `build` runs before there are any
+
     image = app_image(chosen.image)
     runtime.load(instance, image)
     sys.stdout.write(f"{image.name}\n")

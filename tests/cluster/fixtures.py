@@ -1,4 +1,4 @@
-"""The pytest fixtures that give a real cluster: `control_plane` and `node`.
+"""The pytest fixtures that give a real cluster, `control_plane` and `node`, and the marker `real` for what uses them.
 
 A cluster that cannot be had skips the test with the reason, except in CI (CI=true), where it fails it. A node that
 `python -m tests.cluster up` left up is used and left up; one that a fixture starts goes down with the session.
@@ -8,6 +8,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
 
@@ -15,6 +16,14 @@ from tests.cluster import lifecycle, places
 from tests.cluster.cluster import ControlPlane, Node
 from tests.cluster.errors import ClusterError
 from tests.cluster.instance import Instance
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for a cluster, directly or through another fixture, as `real`."""
+    for item in items:
+        if {"control_plane", "node"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +47,7 @@ def _running(instance: Instance, *, is_full: bool) -> Iterator[Instance]:
         yield instance
         return
     if reason := lifecycle.objection(is_full=is_full):
-        _do_without(reason)
+        do_without(f"no real Kubernetes here: {reason}")
     try:
         lifecycle.up(instance, is_full=is_full)
         yield instance
@@ -57,8 +66,8 @@ def _exclusive() -> Iterator[None]:
         yield
 
 
-def _do_without(reason: str) -> None:
-    """Skip the test, or fail it in CI, where a missing cluster must never look like a pass."""
+def do_without(reason: str) -> NoReturn:
+    """Skip the test, or fail it in CI, where something missing must never look like a pass."""
     if os.environ.get("CI") == "true":
-        raise ClusterError(f"CI must have a cluster: {reason}")
-    pytest.skip(f"no real Kubernetes here: {reason}")
+        raise ClusterError(f"CI must have everything: {reason}")
+    pytest.skip(reason)

@@ -1,88 +1,22 @@
 """The test node itself: what it promises to the scenarios that run on it."""
 
-import json
-import time
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from tests.cluster.cluster import ControlPlane, Node
 from tests.cluster.errors import CommandFailed
-
-pytestmark = pytest.mark.real
-
-_RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "runAsNonRoot": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-_LOOK = """
-import importlib.util, json, os, sys
-def can_write(path):
-    try:
-        open(path + "/probe", "w").close()
-    except OSError:
-        return False
-    return True
-has = [name for name in ("frugal", "frugal_jobs", "frugal_serve", "kopf", "torch", "onnxruntime", "pip", "pytest")
-       if importlib.util.find_spec(name)]
-report = {"uid": os.getuid(), "has": has, "root": can_write("/"), "tmp": can_write("/tmp")}
-open("/dev/termination-log", "w").write(json.dumps(report))
-"""
+from tests.e2e.pods import CONTENTS, ended, look, pod
 
 
-@pytest.fixture
-def room(node: Node) -> Iterator[str]:
-    """A namespace for one test."""
-    with node.namespace() as name:
-        yield name
-
-
-def pod(room: str, name: str, image: str, command: list[str], **container: object) -> dict[str, object]:
-    """Return a pod that runs `command` once, as the restricted profile wants it, with a writable /tmp."""
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}, *cast(list[object], container.pop("volumeMounts", []))]
-    volumes = [{"name": "tmp", "emptyDir": {}}, *cast(list[object], container.pop("volumes", []))]
-    main = {"name": "main", "image": image, "command": command, "securityContext": _RESTRICTED, "volumeMounts": mounts}
-    spec = {"restartPolicy": "Never", "volumes": volumes, "containers": [main | container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": room}, "spec": spec}
-
-
-def ended(node: Node, room: str, name: str, *, seconds: float = 60) -> dict[str, object]:
-    """Wait until the container of a pod ended and return its `terminated` state."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        status = cast(
-            dict[str, list[dict[str, dict[str, dict[str, object]]]]],
-            node.kubectl.get("pod", name, "-n", room)["status"],
-        )
-        if state := status.get("containerStatuses", [{"state": {}}])[0]["state"].get("terminated"):
-            return state
-        time.sleep(0.2)
-    raise AssertionError(f"pod {name} did not end:\n{node.kubectl('describe', 'pod', name, '-n', room)}")
-
-
-@pytest.mark.parametrize(
-    ("extra", "needs", "lacks"),
-    [
-        ("operator", {"frugal", "kopf"}, {"torch", "onnxruntime", "pip", "pytest"}),
-        ("jobs", {"frugal_jobs", "torch", "onnxruntime"}, {"kopf", "pip", "pytest"}),
-        ("serve", {"frugal_serve", "onnxruntime"}, {"kopf", "torch", "pip", "pytest"}),
-    ],
-)
-def test_an_image_of_ours_runs_without_root_on_a_read_only_file_system(
-    node: Node, room: str, extra: str, needs: set[str], lacks: set[str]
-) -> None:
+@pytest.mark.parametrize("extra", CONTENTS)
+def test_an_image_of_ours_runs_without_root_on_a_read_only_file_system(node: Node, room: str, extra: str) -> None:
     image = node.load_app_images(extra)[extra]
 
-    node.kubectl.apply(pod(room, f"look-{extra}", image, ["python", "-c", _LOOK]))
-    state = ended(node, room, f"look-{extra}")
+    seen = look(node, room, image)
 
-    assert state["exitCode"] == 0, node.kubectl("logs", f"look-{extra}", "-n", room)
-    seen = json.loads(str(state["message"]))
-    assert needs <= set(seen["has"])
-    assert not lacks & set(seen["has"])
+    assert CONTENTS[extra].needs <= set(seen["has"])
+    assert not CONTENTS[extra].lacks & set(seen["has"])
     assert {key: seen[key] for key in ("uid", "root", "tmp")} == {"uid": 65532, "root": False, "tmp": True}
 
 
