@@ -111,7 +111,14 @@ class EmbeddedWorld(World):
         self._process.wait(10)
 
     def start_operator(self) -> None:
-        where = ["-f", self._manifests, "--state", self._state, "--metrics-port", str(self._metrics_port)]
+        where: list[str | Path] = [
+            "-f",
+            self._manifests,
+            "--state",
+            self._state,
+            "--metrics-port",
+            str(self._metrics_port),
+        ]
         environment = {**os.environ, "FRUGAL_TICK_SECONDS": "5"}
         with (self._folder / "frugal.log").open("ab") as log:
             self._process = subprocess.Popen(
