@@ -33,6 +33,7 @@ from frugal.units import Quantity, memory_quantity
 SERVER_CONTAINER = "server"
 VERSION_LABEL = "frugal.dev/model-version"
 FIRST_SIZE_ANNOTATION = "frugal.dev/first-size"  # hash of the size that the spec asked for when this one was chosen
+FAILED_VERSION_ANNOTATION = "frugal.dev/failed-version"  # of the model: it did not become ready and was given up
 
 DRAIN_SECONDS = 20
 GRACE_SECONDS = 30  # more than the drain, so that the kubelet never cuts it short
@@ -67,6 +68,13 @@ _HTTP = {
 def model_version(uri: str, sha256: str) -> str:
     """Return the version under which a model is served: the beginning of its digest, or of its URI's."""
     return (sha256 or hashlib.sha256(uri.encode()).hexdigest())[:12]
+
+
+def server_name(spec: InferenceDeploymentSpec) -> str:
+    """Return the name of the container that serves."""
+    if spec.runtime.name is RuntimeName.ONNXRUNTIME:
+        return SERVER_CONTAINER
+    return str(_template_container(spec)["name"])
 
 
 def selector_of(deployment: InferenceDeployment) -> dict[str, str]:
@@ -127,10 +135,29 @@ def model_in(manifest: Manifest) -> ServedModelStatus | None:
     )
 
 
+def first_size_hash_in(manifest: Manifest) -> str:
+    """Return the `first_size_hash` that held when this Deployment was rendered; empty when it says none."""
+    return str((manifest["metadata"].get("annotations") or {}).get(FIRST_SIZE_ANNOTATION, ""))
+
+
+def failed_version_in(manifest: Manifest) -> str:
+    """Return the version that was given up for the one that this Deployment serves; empty when none was."""
+    return str((manifest["metadata"].get("annotations") or {}).get(FAILED_VERSION_ANNOTATION, ""))
+
+
 def render_deployment(
-    deployment: InferenceDeployment, *, model: ServedModelStatus, size: Size, image: str, image_pull_policy: str
+    deployment: InferenceDeployment,
+    *,
+    model: ServedModelStatus,
+    size: Size,
+    image: str,
+    image_pull_policy: str,
+    failed_version: str = "",
 ) -> Manifest:
-    """Return the Deployment that serves `model` with `size`."""
+    """Return the Deployment that serves `model` with `size`.
+
+    failed_version: a version that was given up for `model`, so that it is not tried again.
+    """
     spec = deployment.spec
     mounted = claims(read=[model.uri])
     pod: Manifest = {
@@ -160,6 +187,8 @@ def render_deployment(
         }
     }
     annotations = {FIRST_SIZE_ANNOTATION: first_size_hash(spec)}
+    if failed_version:
+        annotations[FAILED_VERSION_ANNOTATION] = failed_version
     return child(deployment, "apps/v1", "Deployment", deployment.name, content, annotations=annotations)
 
 
@@ -188,7 +217,7 @@ def _container(
     is_ours = spec.runtime.name is RuntimeName.ONNXRUNTIME
     program = {"image": image, "imagePullPolicy": image_pull_policy, "command": ["python", "-m", "frugal_serve"]}
     return {
-        "name": SERVER_CONTAINER if is_ours else str(_template_container(spec)["name"]),
+        "name": server_name(spec),
         **(program if is_ours else {}),
         "env": environment(_variables(deployment, model, size, http.port)),
         **credentials_environment(spec.credentials),
@@ -221,11 +250,19 @@ def _probes(http: HttpServer) -> Manifest:
     """Return the probes: five minutes to come up, then traffic only when ready and a restart when it hangs."""
     if not http.ready_path:
         return {}
-    ready, live = ({"httpGet": {"path": path, "port": "http"}} for path in (http.ready_path, http.live_path))
     return {
-        "startupProbe": {**live, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 150},
-        "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
-        "livenessProbe": {**live, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        "startupProbe": _probe(http.live_path, every=2, timeout=2, failures=150),
+        "readinessProbe": _probe(http.ready_path, every=2, timeout=2, failures=2),
+        "livenessProbe": _probe(http.live_path, every=10, timeout=5, failures=3),
+    }
+
+
+def _probe(path: str, *, every: int, timeout: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": every,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
     }
 
 

@@ -1,0 +1,353 @@
+"""The plan for one InferenceDeployment: which model, which size, which children, and what is said of it.
+
+What the plan must remember stands in the status (`model`: the last that was fully rolled out; `applied`, `cost`,
+`savings`) and in annotations of the Deployment; everything else is read from the children each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from pydantic import ValidationError
+
+from frugal.api.conditions import ConditionType, Reason
+from frugal.api.inference_deployment import (
+    CompressionMode,
+    InferenceDeployment,
+    InferenceDeploymentSpec,
+    RuntimeName,
+    SizingMode,
+)
+from frugal.api.status import (
+    AppliedStatus,
+    InferenceDeploymentStatus,
+    Saving,
+    ServedModelStatus,
+    ServingPhase,
+    UtilizationStatus,
+)
+from frugal.decisions.conditions import ACCEPTED, Standing, Told, refused, triple, written
+from frugal.decisions.events import events_between
+from frugal.decisions.inference_figures import (
+    recommendation_of,
+    steady,
+    told_objective,
+    told_size,
+    told_telemetry,
+    utilization_of,
+)
+from frugal.decisions.inference_model import ModelChoice, choose_model
+from frugal.decisions.inference_money import REFRESH_SECONDS, accounted, told_budget
+from frugal.decisions.inference_size import SizeDecision, decide_size, is_same_replica, is_same_size
+from frugal.decisions.inference_stage import Rollout, endpoint_of, rollout_of, stage_of
+from frugal.decisions.node_prices import hourly_cost, labels_of_node
+from frugal.decisions.parsing import parsed_inference_deployment
+from frugal.decisions.plan import Event, ObjectRef, Plan
+from frugal.decisions.pods import by_age, is_being_deleted, is_ready
+from frugal.decisions.snapshot import InferenceSnapshot, Manifest
+from frugal.errors import InvalidObject
+from frugal.pricing.cost import saving
+from frugal.resources.checkpoint import find_checkpoint, render_checkpoint, saved_at
+from frugal.resources.inference import (
+    CPU,
+    first_size,
+    render_deployment,
+    render_disruption_budget,
+    render_service,
+    selector_of,
+)
+from frugal.sizing.recommendation import Recommendation
+from frugal.sizing.request import STALE_AFTER_SECONDS
+from frugal.units import parse_rfc3339, rfc3339
+
+WATCHED = (ConditionType.SLO_MET, ConditionType.WITHIN_BUDGET, ConditionType.TELEMETRY_AVAILABLE)
+
+
+def plan_inference(seen: InferenceSnapshot) -> Plan:
+    """Return what shall be done and said about an InferenceDeployment now; a spec that breaks a rule is a plan too."""
+    if is_being_deleted(seen.manifest):
+        return Plan(status=None)
+    try:
+        deployment = parsed_inference_deployment(seen.manifest)
+    except InvalidObject as fault:
+        return _unchanged(seen, refused(fault))
+    unsupported = unsupported_in(deployment.spec)
+    if unsupported:
+        return _unchanged(seen, (ACCEPTED, *triple(Standing.STALLED, Reason.UNSUPPORTED, unsupported)))
+    return _plan(deployment, seen)
+
+
+def unsupported_in(spec: InferenceDeploymentSpec) -> str:
+    """Return which field asks for what this version does not do, and what it does; empty when there is none."""
+    if spec.target_ref is not None:
+        return "spec.targetRef: adopting a workload is not there yet; let spec.model be served instead"
+    if spec.compression.mode is CompressionMode.AUTO:
+        return "spec.compression.mode Auto is not there yet; use Suggest, and a CompressionJob of your own"
+    asked = first_size(spec).accelerator
+    if spec.runtime.name is RuntimeName.ONNXRUNTIME and asked != CPU:
+        return f"spec.runtime.name onnxruntime runs on cpu, not on {asked}; use cpu, or another runtime"
+    if spec.accelerators and asked not in spec.accelerators:
+        listed = ", ".join(spec.accelerators)
+        return (
+            f"spec.accelerators lists {listed}, but the pod asks for {asked}; list {asked}, or ask for one of them "
+            "in spec.runtime.podTemplate (resources.limits of the serving container)"
+        )
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One look, put together: what runs, and what was decided."""
+
+    deployment: InferenceDeployment
+    seen: InferenceSnapshot
+    before: InferenceDeploymentStatus
+    live: Manifest | None
+    choice: ModelChoice
+    decision: SizeDecision
+    node_labels: Mapping[str, str]
+
+    @property
+    def now(self) -> datetime:
+        return self.seen.environment.now
+
+    def hourly(self) -> tuple[Decimal | None, str]:
+        """Return what the decided size costs an hour, or why that is not known."""
+        return hourly_cost(self.decision.size, self.seen.environment, self.node_labels)
+
+
+def _plan(deployment: InferenceDeployment, seen: InferenceSnapshot) -> Plan:
+    before = _status_before(seen.manifest)
+    live = next((one for one in seen.children.deployments if one["metadata"]["name"] == deployment.name), None)
+    node_labels = labels_of_node(by_age(seen.children.pods), seen.environment)
+    look = _Look(
+        deployment=deployment,
+        seen=seen,
+        before=before,
+        live=live,
+        choice=choose_model(deployment, seen, live, before),
+        decision=decide_size(deployment.spec, seen, live=live, before=before, node_labels=node_labels),
+        node_labels=node_labels,
+    )
+    desired = _desired(look)
+    return _said(look, desired, rollout_of(live, desired))
+
+
+def _desired(look: _Look) -> Manifest | None:
+    """Return the Deployment as it shall be; None while there is no model to serve."""
+    if look.choice.model is None:
+        return None
+    environment = look.seen.environment
+    return render_deployment(
+        look.deployment,
+        model=look.choice.model,
+        size=look.decision.size,
+        image=environment.serve_image,
+        image_pull_policy=environment.image_pull_policy,
+        failed_version=look.choice.failed_version,
+    )
+
+
+def _said(look: _Look, desired: Manifest | None, rollout: Rollout) -> Plan:
+    """Return the plan with the status that tells of it."""
+    status, told = _status(look, rollout, is_deployed=desired is not None)
+    manifest, raw = look.seen.manifest, look.seen.manifest.get("status") or {}
+    generation = look.deployment.generation
+    conditions = written(told, raw.get("conditions") or [], generation=generation, now=look.now)
+    after = status.model_copy(update={"observed_generation": generation, "conditions": conditions}).to_json()
+    apply, delete = _children(look, desired)
+    return Plan(
+        apply=apply,
+        delete=delete,
+        status=after,
+        events=(*events_between(manifest.get("status") or {}, after, watched=WATCHED), *_resized(look, status)),
+        requeue_seconds=_requeue_seconds(look, status),
+    )
+
+
+def _children(look: _Look, desired: Manifest | None) -> tuple[tuple[Manifest, ...], tuple[ObjectRef, ...]]:
+    """Return the children as they shall be, and those that shall not be."""
+    apply = [desired, render_service(look.deployment)] if desired is not None else []
+    checkpoint = _checkpoint(look)
+    if checkpoint is not None:
+        apply.append(checkpoint)
+    budgets = look.seen.children.pod_disruption_budgets
+    if desired is not None and look.decision.size.replicas > 1:
+        if look.seen.environment.capabilities.pod_disruption_budgets:
+            apply.append(render_disruption_budget(look.deployment))
+        return tuple(apply), ()
+    return tuple(apply), tuple(_ref(one) for one in budgets)
+
+
+def _checkpoint(look: _Look) -> Manifest | None:
+    """Return the checkpoint when it is due: what was learnt is saved every 15 minutes."""
+    measured = look.seen.measured
+    if measured is None or measured.state.is_empty:
+        return None
+    saved = find_checkpoint(look.deployment.name, look.seen.children.config_maps)
+    at = saved_at(saved) if saved is not None else None
+    if at is not None and (look.now - at).total_seconds() < REFRESH_SECONDS:
+        return None
+    return render_checkpoint(look.deployment, measured.state.to_json(), now=look.now)
+
+
+def _status(look: _Look, rollout: Rollout, *, is_deployed: bool) -> tuple[InferenceDeploymentStatus, list[Told]]:
+    """Return the status without its conditions, and those conditions."""
+    spec, before, decision, now = look.deployment.spec, look.before, look.decision, look.now
+    stage = stage_of(look.deployment, look.choice, decision.size, rollout, look.seen.children)
+    hourly, problem = look.hourly() if is_deployed else (None, "")
+    present_hourly, _ = hourly_cost(decision.present, look.seen.environment, look.node_labels)
+    prices = look.seen.environment.prices
+    account = accounted(
+        before,
+        hourly=hourly,
+        present_hourly=present_hourly,
+        is_changed=_is_resized(look),
+        is_due=_is_older(before.cost.observed_at if before.cost else None, now),
+        currency=prices.currency if prices is not None else "",
+        now=now,
+    )
+    recommendation = recommendation_of(
+        decision,
+        before,
+        saving=_saving(look),
+        is_due=_is_older(before.recommendation.observed_at if before.recommendation else None, now),
+        now=now,
+    )
+    status = before.model_copy(
+        update={
+            "phase": stage.phase,
+            "replicas": rollout.replicas,
+            "ready_replicas": rollout.ready,
+            "selector": ",".join(f"{key}={value}" for key, value in selector_of(look.deployment).items()),
+            "model": _served(look, rollout),
+            "endpoint": endpoint_of(look.deployment, look.seen.children),
+            "recommendation": None if spec.right_sizing.mode is SizingMode.OFF else recommendation,
+            "applied": _applied(look) if is_deployed else before.applied,
+            "utilization": _utilization(look),
+            "cost": account.cost,
+            "savings": account.savings,
+        }
+    )
+    telemetry = told_telemetry(look.seen.measured, now=now)
+    figures = (
+        telemetry,
+        told_size(spec, decision, telemetry),
+        told_objective(spec, look.seen.measured, now=now),
+        told_budget(spec.budget, account.cost, problem=problem, capped_from=decision.capped_from),
+    )
+    known = [one.to_json() for one in before.conditions]
+    words = steady(figures, known, generation=look.deployment.generation, is_due=_figures_moved(before, status))
+    return status, [ACCEPTED, *triple(stage.standing, stage.reason, stage.message), *words]
+
+
+def _figures_moved(before: InferenceDeploymentStatus, after: InferenceDeploymentStatus) -> bool:
+    """Whether a figure of the status is newer, so that sentences with figures are renewed with it."""
+    return any(
+        getattr(before, field) != getattr(after, field)
+        for field in ("recommendation", "applied", "utilization", "cost")
+    )
+
+
+def _served(look: _Look, rollout: Rollout) -> ServedModelStatus | None:
+    """Return the model that every replica serves: the new one only when it is rolled out, because it may go back."""
+    return look.choice.model if rollout.is_complete and look.choice.model is not None else look.before.model
+
+
+def _applied(look: _Look) -> AppliedStatus:
+    """Return the applied size; `since` moves when a replica is given something else, not with their number."""
+    known, decision = look.before.applied, look.decision
+    if known is not None and is_same_size(known.size, decision.size) and known.reason == decision.reason:
+        return known
+    if known is not None and is_same_replica(known.size, decision.size):
+        return known.model_copy(update={"size": decision.size})
+    return AppliedStatus(size=decision.size, since=rfc3339(look.now), reason=decision.reason)
+
+
+def _is_resized(look: _Look) -> bool:
+    """Whether right-sizing changes what runs with this plan."""
+    is_ours = isinstance(look.decision.advice, Recommendation) and look.before.applied is not None
+    return is_ours and not is_same_size(look.decision.present, look.decision.size)
+
+
+def _resized(look: _Look, status: InferenceDeploymentStatus) -> tuple[Event, ...]:
+    """Return the event that tells of a change by right-sizing."""
+    if not _is_resized(look) or status.applied == look.before.applied:
+        return ()
+    size, advice = look.decision.size, look.decision.advice
+    why = advice.explanation if isinstance(advice, Recommendation) else look.decision.reason
+    return (Event(reason=Reason.APPLIED, message=f"{size.replicas} x {size.cpu} CPU, {size.memory}: {why}"[:1024]),)
+
+
+def _utilization(look: _Look) -> UtilizationStatus | None:
+    """Return the utilization, renewed every 15 minutes of measurements or when the size changes."""
+    known, measured = look.before.utilization, look.seen.measured
+    if measured is None or not measured.usage:
+        return known
+    same = look.before.applied is not None and is_same_size(look.before.applied.size, look.decision.size)
+    if known is not None and same and not _is_older(known.observed_at, measured.observed_at):
+        return known
+    return utilization_of(measured, look.decision.present, look.deployment.spec)
+
+
+def _saving(look: _Look) -> Saving | None:
+    advice = look.decision.advice
+    if not isinstance(advice, Recommendation):
+        return None
+    present, _ = hourly_cost(look.decision.present, look.seen.environment, look.node_labels)
+    target, _ = hourly_cost(advice.target, look.seen.environment, look.node_labels)
+    return None if present is None or target is None else saving(present, target)
+
+
+def _is_older(observed_at: str | None, now: datetime) -> bool:
+    """Whether a figure is due again; one that was never written is."""
+    return observed_at is None or (now - parse_rfc3339(observed_at)).total_seconds() >= REFRESH_SECONDS
+
+
+def _requeue_seconds(look: _Look, status: InferenceDeploymentStatus) -> float:
+    """Return when a figure is due or a sample becomes stale, whichever comes first."""
+    waits = [REFRESH_SECONDS]
+    if status.cost is not None:
+        waits.append(REFRESH_SECONDS - (look.now - parse_rfc3339(status.cost.observed_at)).total_seconds())
+    if look.seen.measured is not None:
+        stale_in = STALE_AFTER_SECONDS - (look.now - look.seen.measured.observed_at).total_seconds()
+        waits += [stale_in + 1] if stale_in >= 0 else []
+    return max(1.0, min(waits))
+
+
+def _status_before(manifest: Manifest) -> InferenceDeploymentStatus:
+    """Return the status that stands in the object; one that cannot be read counts as none."""
+    try:
+        return InferenceDeploymentStatus.model_validate(manifest.get("status") or {})
+    except ValidationError:
+        return InferenceDeploymentStatus()
+
+
+def _unchanged(seen: InferenceSnapshot, told: Iterable[Told]) -> Plan:
+    """Plan nothing, keep what runs, and say why."""
+    before = seen.manifest.get("status") or {}
+    generation = int(seen.manifest["metadata"].get("generation", 1))
+    conditions = written(told, before.get("conditions") or [], generation=generation, now=seen.environment.now)
+    ready = sum(map(is_ready, seen.children.pods))
+    update = {
+        "observed_generation": generation,
+        "phase": ServingPhase.DEGRADED if ready else ServingPhase.FAILED,
+        "ready_replicas": ready,
+        "conditions": conditions,
+    }
+    after = _status_before(seen.manifest).model_copy(update=update).to_json()
+    return Plan(status=after, events=events_between(before, after))
+
+
+def _ref(manifest: Manifest) -> ObjectRef:
+    metadata = manifest["metadata"]
+    return ObjectRef(
+        api_version=manifest["apiVersion"],
+        kind=manifest["kind"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+    )
