@@ -1,0 +1,1 @@
+"""Fakes of our own Protocols. They keep the promises that the Protocols' docstrings make, and nothing else."""
