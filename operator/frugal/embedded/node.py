@@ -1,4 +1,4 @@
-"""This machine as the node: every pod in the store becomes processes, every Job, Deployment and Service is looked after.
+"""This machine as the node: pods in the store become processes; Jobs, Deployments and Services are looked after.
 
 What belongs to an object of ours is decided by the loop; the node only carries out what children say.
 """

@@ -1,4 +1,4 @@
-"""One probe of a container, asked again and again as a kubelet does. What an answer means for the pod stands elsewhere."""
+"""One probe of a container, asked again and again as a kubelet does. What an answer means stands elsewhere."""
 
 from __future__ import annotations
 

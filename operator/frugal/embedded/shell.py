@@ -23,7 +23,7 @@ from frugal.decisions.snapshot import Manifest
 from frugal.embedded.applied import AppliedFiles, claim_folders, follow_deletions
 from frugal.embedded.cluster import OURS, EmbeddedCluster
 from frugal.embedded.goal import Goal, goal_of
-from frugal.embedded.manifests import NoManifests, files_of
+from frugal.embedded.manifests import files_of
 from frugal.embedded.node import Node
 from frugal.embedded.pod import DEFAULT_TIMING, Ground, Timing
 from frugal.embedded.state_folder import StateFolder
@@ -198,8 +198,6 @@ class Shell:
 
     async def _print_lines(self) -> None:
         shown: dict[object, str] = {}
-        for fault in self._files.faults:
-            self._console.print(f"! {fault}", markup=False, soft_wrap=True)
         while not self._stop.is_set():
             for one in self._objects():
                 line = plain_line(one)
@@ -245,6 +243,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return
-
-
-__all__ = ["NoManifests", "RunOptions", "Shell", "run_shell"]

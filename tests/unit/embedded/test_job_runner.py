@@ -87,7 +87,7 @@ async def test_the_termination_message_is_read_and_cut_where_a_kubelet_cuts_it(t
 
 
 async def test_a_job_ended_by_a_stop_starts_again_and_the_stop_counts_for_nothing(tmp_path: Path) -> None:
-    code = "import pathlib, time, sys; f = pathlib.Path(sys.argv[1]); again = f.exists(); f.touch(); again or time.sleep(60)"
+    code = "import pathlib, time, sys; f = pathlib.Path(sys.argv[1]); a = f.exists(); f.touch(); a or time.sleep(60)"
     made = job("resumes", code, backoffLimit=0, pod={"terminationGracePeriodSeconds": 1})
     made["spec"]["template"]["spec"]["containers"][0]["args"] = [str(tmp_path / "was-here")]
     async with Machine(tmp_path) as machine:
