@@ -1,7 +1,7 @@
 # Three images from one file, all of them non-root and ready for a read-only root file system:
-#   docker build --target operator -t frugal/operator:0.1.0 .     the operator; no torch
-#   docker build --target jobs     -t frugal/jobs:0.1.0     .     what compresses; no kopf
-#   docker build --target serve    -t frugal/serve:0.1.0    .     what serves; neither
+#   docker build --target operator -t frugal.dev/operator:0.1.0 .     the operator; no torch
+#   docker build --target jobs     -t frugal.dev/jobs:0.1.0     .     what compresses; no kopf
+#   docker build --target serve    -t frugal.dev/serve:0.1.0    .     what serves; neither
 #
 # BASE is pinned by tag, so that security fixes of the same Python arrive with a rebuild. A release pins it by digest
 # too: --build-arg BASE=python:3.11-slim-bookworm@sha256:... . Any image with Python 3.11 to 3.13 and pip will do.

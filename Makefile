@@ -7,7 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-SOURCES := operator/frugal jobs/frugal_artifacts jobs/frugal_jobs jobs/frugal_serve tests bench
+SOURCES := operator/frugal jobs/frugal_artifacts jobs/frugal_jobs jobs/frugal_serve tests bench docs/generate.py
 IS_SUPPORTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else 'Python 3.11 to 3.13, please')
 
 # One thread per numerical library: the tests run side by side, and their figures do not depend on the machine.
@@ -53,10 +53,10 @@ imports: $(STAMP) ## the direction of imports, and that deciding is pure
 	$(BIN)/lint-imports --no-logo
 
 generated: $(STAMP) ## whether the generated files are those that the types make
-	$(BIN)/python -m frugal.api.generate --check
+	$(BIN)/python docs/generate.py --check
 
 generate: $(STAMP) ## write the CRDs, the reference pages and the schemas from the types
-	$(BIN)/python -m frugal.api.generate
+	$(BIN)/python docs/generate.py
 
 test-unit: $(STAMP) ## all tests that need no cluster, the scenarios in embedded mode among them
 	$(BIN)/pytest -m "not real" -n 2 --dist loadfile
@@ -76,8 +76,8 @@ bench: $(STAMP) ## every benchmark, then one table (one of them: .venv/bin/pytho
 
 kind: $(STAMP) ## a kind cluster with Frugal in it (needs docker, kind and kubectl)
 	kind get clusters | grep -qx frugal || kind create cluster --config tests/cluster/kind.yaml --wait 120s
-	for target in operator jobs serve; do docker build -q --target $$target -t frugal/$$target:0.1.0 . ; done
-	kind load docker-image --name frugal frugal/operator:0.1.0 frugal/jobs:0.1.0 frugal/serve:0.1.0
+	for target in operator jobs serve; do docker build -q --target $$target -t frugal.dev/$$target:0.1.0 . ; done
+	kind load docker-image --name frugal frugal.dev/operator:0.1.0 frugal.dev/jobs:0.1.0 frugal.dev/serve:0.1.0
 	kubectl --context kind-frugal apply -k manifests/base
 
 images: $(STAMP) ## build the three images with buildah and note their sizes (root)

@@ -30,6 +30,7 @@ def test_the_operator_judges_each_object_as_the_table_says(case: Case) -> None:
     assert case.fault in fault
 
 
+@pytest.mark.real
 @EACH
 def test_the_server_judges_each_object_as_the_table_says(case: Case, crd_server: CrdServer) -> None:
     path = f"/apis/frugal.dev/v1alpha1/namespaces/default/{PLURALS[case.kind]}?dryRun=All"
@@ -41,6 +42,7 @@ def test_the_server_judges_each_object_as_the_table_says(case: Case, crd_server:
     assert not case.fault or case.fault in answer.message
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("case", [case for case in CASES if not case.fault], ids=lambda case: case.name)
 def test_the_servers_defaults_change_nothing_that_the_operator_reads(case: Case, crd_server: CrdServer) -> None:
     path = f"/apis/frugal.dev/v1alpha1/namespaces/default/{PLURALS[case.kind]}?dryRun=All"
