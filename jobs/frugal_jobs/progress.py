@@ -41,8 +41,8 @@ class Progress:
         """Say what one more candidate measures, and how far the search is."""
         self._write(
             ProgressLine(
-                kind="trial", at=self._at(), candidate=candidate, trials=trials, of=of, eta_seconds=round(eta_seconds, 1),
-                best=best, message=f"{candidate.technique}: {candidate.verdict}",
+                kind="trial", at=self._at(), candidate=candidate, trials=trials, of=of,
+                eta_seconds=round(eta_seconds, 1), best=best, message=f"{candidate.technique}: {candidate.verdict}",
             )
         )  # fmt: skip
 

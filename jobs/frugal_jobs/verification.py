@@ -44,7 +44,8 @@ class Verifier:
         answer = self.folder / "answer.json"
         answer.unlink(missing_ok=True)
         command = [
-            sys.executable, "-m", "frugal_jobs.verify", "--request", str(self.request), "--baseline", str(self.baseline),
+            sys.executable, "-m", "frugal_jobs.verify", "--request", str(self.request),
+            "--baseline", str(self.baseline),
             "--answer", str(answer), *(("--volumes", str(self.volumes)) if self.volumes else ()), *more,
         ]  # fmt: skip
         environment = os.environ | {"OMP_NUM_THREADS": "1"}

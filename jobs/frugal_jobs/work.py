@@ -265,6 +265,7 @@ def check_supported(spec: CompressionJobSpec) -> None:
             )  # fmt: skip
     if spec.distillation.student:
         raise Unsupported(
-            field="spec.distillation.student", value=spec.distillation.student, fault="a student of your own is not trained yet",
+            field="spec.distillation.student", value=spec.distillation.student,
+            fault="a student of your own is not trained yet",
             remedy="leave it out: pruned candidates learn from the original",
         )  # fmt: skip

@@ -36,8 +36,10 @@ def read_idx(path: Path, *, max_bytes: int) -> NDArray[Any]:
         with path.open("rb") as raw:
             is_packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            stream = cast("IO[bytes]", gzip.open(raw)) if is_packed else raw
-            return _read(stream, max_bytes)
+            if not is_packed:
+                return _read(raw, max_bytes)
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                return _read(cast("IO[bytes]", unpacked), max_bytes)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableFile(fault=f"is a damaged gzip file ({error})", remedy=FETCH_AGAIN) from error
 

@@ -144,7 +144,8 @@ def _finished(importer: Importer) -> Trainable:
     module.graph.eliminate_dead_code()
     module.recompile()
     return Trainable(
-        proto=importer.model.proto, module=module.eval(), slots=tuple(importer.slots), flattens=tuple(importer.flattens),
+        proto=importer.model.proto, module=module.eval(), slots=tuple(importer.slots),
+        flattens=tuple(importer.flattens),
         output_modules=tuple(_last_layers(module)),
     )  # fmt: skip
 

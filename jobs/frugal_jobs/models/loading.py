@@ -49,9 +49,9 @@ def load(source: ModelSource, *, storage: Storage, folder: Path) -> Original:
     if source.format is ModelFormat.ONNX:
         model = _onnx(source, path, storage, folder)
     else:
-        from frugal_jobs.models import torch_files  # torch takes seconds to import
+        from frugal_jobs.models.torch_files import load as load_torch  # torch takes seconds to import
 
-        model = torch_files.load(source, path)
+        model = load_torch(source, path)
     _check_runs(model, source)
     return Original(
         model=model, file_bytes=path.stat().st_size if source.format is ModelFormat.ONNX else model.size_bytes

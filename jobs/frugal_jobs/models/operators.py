@@ -78,7 +78,8 @@ def _convolution(importer: Importer, number: int, node: NodeProto, attributes: A
     bias = _constant(importer, node, 2)
     spatial, groups = weight.ndim - 2, int(attributes.get("group", 1))
     source, padding = _pads(importer, node, attributes, spatial, 0.0)
-    layer = CONVOLUTIONS[spatial](
+    kind: Any = CONVOLUTIONS[spatial]
+    layer = kind(
         weight.shape[1] * groups, weight.shape[0], weight.shape[2:], attributes.get("strides", [1] * spatial), padding,
         attributes.get("dilations", [1] * spatial), groups, bias is not None,
     )  # fmt: skip
@@ -92,7 +93,8 @@ def _transposed(importer: Importer, number: int, node: NodeProto, attributes: At
     pads = list(attributes.get("pads", [0] * 2 * spatial))
     if pads[:spatial] != pads[spatial:] or "output_shape" in attributes:
         raise UnsupportedOperator(operator=node.op_type, detail="with uneven pads or an output shape")
-    layer = TRANSPOSED[spatial](
+    kind: Any = TRANSPOSED[spatial]
+    layer = kind(
         weight.shape[0], weight.shape[1] * groups, weight.shape[2:], attributes.get("strides", [1] * spatial),
         pads[:spatial], attributes.get("output_padding", [0] * spatial), groups, bias is not None,
         attributes.get("dilations", [1] * spatial),

@@ -1,16 +1,17 @@
-"""PyTorch models: exported programs (`.pt2`), and state dicts or safetensors with a factory. Read as data, never unpickled.
+"""PyTorch models: exported programs (`.pt2`), state dicts, safetensors. Loaded only after torch_safety said yes.
 
-All become ONNX, the one form in which models travel here. A pickle that would run code is refused by name.
+All become ONNX, the one form in which models travel here.
 """
 
 from __future__ import annotations
 
 import importlib
 import io
-import pickletools
+import os
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,19 @@ from torch import Tensor, nn
 
 from frugal.api.common import ModelFormat, ModelSource
 from frugal_jobs.errors import InvalidInput, UnusableModel
+from frugal_jobs.models import torch_safety
 from frugal_jobs.models.model import Model
 
 FIELD = "spec.model.uri"
-MAX_UNPACKED_BYTES = 8 * 2**30
 OPSET = 18
-HARMLESS_MODULES = frozenset({"torch", "torch._utils", "collections", "torch.serialization"})
+FORCE_VARIABLE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "float64": torch.float64, "int32": torch.int32,
           "int64": torch.int64, "bool": torch.bool, "uint8": torch.uint8, "int8": torch.int8}  # fmt: skip
 
 
 def load(source: ModelSource, path: Path) -> Model:
     """Return the PyTorch model in `path` as ONNX; raises UnusableModel."""
-    _check_archive(source, path)
+    _check(source, path)
     if _is_exported_program(path):
         program = _exported_program(source, path)
         return _as_onnx(source, lambda target: torch.onnx.export(program, (), target, **_options()))
@@ -48,7 +49,7 @@ def _options() -> dict[str, Any]:
     return {"external_data": False, "verbose": False, "opset_version": OPSET, "optimize": True}
 
 
-def _as_onnx(source: ModelSource, export: Callable[[io.BytesIO], object]) -> Model:
+def _as_onnx(source: ModelSource, export: Callable[[Any], object]) -> Model:
     target = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -69,48 +70,11 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def _check_archive(source: ModelSource, path: Path) -> None:
-    """Object to archives that unpack to too much, and to pickles that name anything but tensors."""
-    if not zipfile.is_zipfile(path):
-        if path.read_bytes()[:1] == b"\x80":
-            _check_pickle(source, path.read_bytes())
-        return
+def _check(source: ModelSource, path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked_bytes = sum(member.file_size for member in archive.infolist())
-            if unpacked_bytes > MAX_UNPACKED_BYTES:
-                fault = f"unpacks to {unpacked_bytes} bytes, and at most {MAX_UNPACKED_BYTES} are allowed"
-                raise _fault(source, fault, "store the weights alone")
-            for member in archive.infolist():
-                if member.filename.endswith(".pkl"):
-                    _check_pickle(source, archive.read(member))
-    except zipfile.BadZipFile as error:
-        raise _fault(source, f"is a damaged archive ({error})", "save it again") from error
-
-
-def _check_pickle(source: ModelSource, content: bytes) -> None:
-    named = sorted(_names(content))
-    foreign = [name for name in named if name.rpartition(".")[0] not in HARMLESS_MODULES]
-    if foreign:
-        fault = f"is a pickle that would run code when loaded: it names {', '.join(foreign[:5])}"
-        raise _fault(source, fault, "store a state dict (torch.save(model.state_dict())), safetensors or a .pt2")
-
-
-def _names(content: bytes) -> set[str]:
-    """Return every global that a pickle names, read without running it; a damaged one names what comes before."""
-    names: set[str] = set()
-    strings: list[str] = []
-    try:
-        for operation, argument, _ in pickletools.genops(content):
-            if operation.name in ("GLOBAL", "INST"):
-                names.add(str(argument).replace(" ", "."))
-            elif operation.name == "STACK_GLOBAL":
-                names.add(".".join(strings[-2:]))
-            elif isinstance(argument, str):
-                strings.append(argument)
-    except ValueError:
-        names.add("damaged.pickle")
-    return names
+        torch_safety.check(path.read_bytes())
+    except torch_safety.UnsafeFile as error:
+        raise _fault(source, error.fault, error.remedy) from error
 
 
 def _is_exported_program(path: Path) -> bool:
@@ -124,12 +88,27 @@ def _is_exported_program(path: Path) -> bool:
 
 def _exported_program(source: ModelSource, path: Path) -> torch.export.ExportedProgram:
     try:
-        return torch.export.load(path)
+        with _weights_only():
+            return torch.export.load(path)
     except Exception as error:  # its errors have no common root
         raise _fault(
             source, f"is no exported program that this PyTorch can read ({_first_line(error)})",
             f"export it with torch.export.save of PyTorch {torch.__version__.split('+')[0]} or a little older",
         ) from error  # fmt: skip
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Keep torch from falling back to unpickling; a variable of the environment is the only way to tell it."""
+    before = os.environ.get(FORCE_VARIABLE)
+    os.environ[FORCE_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FORCE_VARIABLE]
+        else:
+            os.environ[FORCE_VARIABLE] = before
 
 
 def _module(source: ModelSource, path: Path) -> nn.Module:
@@ -164,7 +143,7 @@ def _made(source: ModelSource) -> nn.Module:
     field = "spec.model.factory"
     if not source.factory:
         raise _fault(source, "is missing, and weights alone say nothing of the network",
-                     "name an entry point package.module:function that returns the empty module", field=field, value="''")  # fmt: skip
+                     "name an entry point package.module:function that makes the module", field=field, value="''")  # fmt: skip
     name, _, function = source.factory.partition(":")
     try:
         module = getattr(importlib.import_module(name), function)()

@@ -40,7 +40,7 @@ def rejection_sentence(candidates: Sequence[Candidate], *, verified: int, max_lo
 
 
 def comparison_rows(before: ModelFigures, after: ModelFigures | None) -> list[Row]:
-    """Return (figure, before, after, change) of what is known of the original; empty cells where nothing was published."""
+    """Return (figure, before, after, change) of what is known; empty cells where nothing was published."""
     after = after or ModelFigures()
     quality = [
         _row(label, getattr(before, name), getattr(after, name), _percent, _points) for name, label in QUALITY.items()

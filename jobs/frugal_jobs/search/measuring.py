@@ -70,7 +70,8 @@ class Scale:
             objection = f"loses {points:.2f} points of {objective.max_loss:g} allowed"
         candidate = Candidate(
             technique=model.label, loss=points, size_ratio=gains.size, latency_ratio=gains.latency,
-            flops_ratio=gains.flops, objective=score(gains, points, objective), figures=figures, verdict=objection or "kept",
+            flops_ratio=gains.flops, objective=score(gains, points, objective), figures=figures,
+            verdict=objection or "kept",
         )  # fmt: skip
         return Measured(candidate=candidate, expected_bound=bound, objection=objection)
 

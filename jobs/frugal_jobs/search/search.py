@@ -72,7 +72,7 @@ class Search:
             outcomes.append(outcome)
 
     def _lineage(self, ratio: float) -> Outcome | None:
-        """Return how pruning by `ratio` ended, from the study where it is there; None when time or means are missing."""
+        """Return how pruning by `ratio` ended, from the study if it is there; None when time or means are missing."""
         name = f"lineage {ratio:.3f}"
         members = [f"{name}: {suffix}" for suffix in ("float32", *(key_of(steps) for steps in space.AFTER_PRUNING))]
         pruned = self._pruned(ratio, members[0])
