@@ -72,14 +72,19 @@ def share(card: str, profile: str) -> Decimal | None:
 
 
 def card_of_product(product: str) -> str | None:
-    """Return the card that a node's label nvidia.com/gpu.product names, such as NVIDIA-A100-SXM4-80GB-MIG-1g.10gb."""
-    words = product.upper().replace("_", "-").split("-")
-    for card in MIG_CARDS:
-        family, _, size = card.partition("-")
-        if family in words and (not size or size in words):
-            return card
-    family_matches = [card for card in MIG_CARDS if card.partition("-")[0] in words]
-    return family_matches[0] if len(family_matches) == 1 else None
+    """Return the card that a node's label nvidia.com/gpu.product names, such as NVIDIA-A100-SXM4-80GB.
+
+    A label without a memory size is understood where its family has one size only; None when it is not sure.
+    """
+    words = product.upper().split("-")
+    sizes = [word for word in words if re.fullmatch(r"\d+GB", word)]
+    candidates = [
+        card
+        for card in MIG_CARDS
+        for family, _, size in [card.partition("-")]
+        if family in words and (not sizes or not size or size in sizes)
+    ]
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def profile_of_resource(resource: str) -> str | None:

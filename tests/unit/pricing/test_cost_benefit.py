@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from frugal.api.compression_job import CostBenefit
+from frugal.api.result import Best
+from frugal.pricing.cost_benefit import (
+    ServingCost,
+    Speedup,
+    expected_serving_cost,
+    verdict_after,
+    verdict_before,
+)
+from frugal.units import Duration
+
+SERVING = ServingCost(hourly=Decimal("1.00"), requests_per_second=100.0)
+
+
+def terms(**more: object) -> CostBenefit:
+    return CostBenefit(horizon=Duration("90d"), labour_hours=2, labour_rate=Decimal(60), **more)
+
+
+def best(latency_ratio: float = 4.0) -> Best:
+    return Best(loss=0.2, size_ratio=4, latency_ratio=latency_ratio)
+
+
+def test_a_measured_gain_pays_back() -> None:
+    verdict = verdict_after(terms(), serving=SERVING, best=best(), compute_cost=Decimal(6), currency="USD")
+
+    assert verdict.worth_it is True
+    assert verdict.monthly_saving == Decimal("547.50")  # 1.00 * (1 - 1/4) * 730
+    assert verdict.payback_days == pytest.approx(7.0)  # 126 / (0.75 * 24)
+    assert verdict.break_even_requests_per_second == pytest.approx(7.778, abs=1e-3)  # 100 * 126 / (0.75 * 2160)
+    assert verdict.explanation == (
+        "pays within 90d: measured 4x faster, which saves 547.50 USD a month where replicas are bound by computing, "
+        "against 126.00 USD once; paid back in 7 days, from 7.78 req/s on"
+    )
+
+
+def test_software_and_data_count_as_costs() -> None:
+    dear = terms(software_cost=Decimal(1_000), data_cost=Decimal(500))
+
+    verdict = verdict_after(dear, serving=SERVING, best=best(), compute_cost=Decimal(0), currency="USD")
+
+    assert verdict.worth_it is False  # 0.75 * 2160 = 1620 against exactly 1620
+    assert verdict.payback_days == pytest.approx(90)
+
+
+def test_a_model_that_became_no_faster_never_pays() -> None:
+    verdict = verdict_after(terms(), serving=SERVING, best=best(0.9), compute_cost=Decimal(0), currency="USD")
+
+    assert (verdict.worth_it, verdict.payback_days, verdict.break_even_requests_per_second) == (False, None, None)
+    assert verdict.monthly_saving is not None
+    assert verdict.monthly_saving < 0
+    assert "it never pays back" in verdict.explanation
+
+
+def test_work_without_a_price_is_said() -> None:
+    verdict = verdict_after(terms(), serving=SERVING, best=best(), compute_cost=None, currency="USD")
+
+    assert "compute has no price and is left out" in verdict.explanation
+
+
+@pytest.mark.parametrize(
+    ("hourly", "worth_it"),
+    [("1.00", True), ("0.01", False), ("0.10", None)],  # 120 once against 90 d of 0.23 to 0.75 of the hourly cost
+)
+def test_before_the_work_the_whole_interval_must_agree(hourly: str, worth_it: bool | None) -> None:
+    verdict = verdict_before(
+        terms(),
+        serving=ServingCost(hourly=Decimal(hourly)),
+        compute_cost=Decimal(0),
+        currency="USD",
+        speedup=Speedup(low=1.3, expected=2, high=4),
+    )
+
+    assert verdict.worth_it is worth_it
+    assert "predicted 2x faster (1.3x to 4x)" in verdict.explanation
+    assert ("at 1.3x it would not pay" in verdict.explanation) is (worth_it is None)
+
+
+def test_with_nothing_deployed_it_cannot_be_told() -> None:
+    for verdict in (
+        verdict_before(terms(), serving=None, compute_cost=None, currency="USD"),
+        verdict_after(terms(), serving=None, best=best(), compute_cost=None, currency="USD"),
+    ):
+        assert verdict.worth_it is None
+        assert verdict.explanation.startswith("cannot tell whether it pays: ")
+
+
+def test_an_expected_load_costs_the_cores_that_it_keeps_busy() -> None:
+    serving = expected_serving_cost(700, latency_seconds=0.002, price_per_core_hour=Decimal("0.04"))
+
+    assert serving.hourly == Decimal("0.08")  # 700 * 0.002 / 0.7 = 2 cores
+    assert serving.requests_per_second == 700
