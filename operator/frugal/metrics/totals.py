@@ -41,26 +41,32 @@ class Totals:
         hours = hours_between(self._previous.at, snapshot.at) if self._previous else Decimal(0)
         self._totals = {_key(one): self._totals.get(_key(one), ObjectTotals()) for one in snapshot.inferences}
         for figures in snapshot.inferences:
-            total = self._totals[_key(figures)]
-            _add_money(total, before.get(_key(figures), figures), hours)
-            _add_events(total, before.get(_key(figures)), figures)
+            total, was = self._totals[_key(figures)], before.get(_key(figures))
+            _begin(total, figures)
+            if was is not None:
+                _add_money(total, was, hours)
+                _add_events(total, was, figures)
         self._previous = snapshot
         return self._totals
+
+
+def _begin(total: ObjectTotals, now: InferenceFigures) -> None:
+    """A counter shows 0 before it counts, so that its first step is seen."""
+    for resource in now.hourly:
+        total.cost.setdefault((resource, now.currency), Decimal(0))
+    if now.saved_hourly is not None:
+        total.saved.setdefault(now.currency, Decimal(0))
 
 
 def _add_money(total: ObjectTotals, was: InferenceFigures, hours: Decimal) -> None:
     """Until this moment it cost what the earlier snapshot said."""
     for resource, rate in was.hourly.items():
-        entry = (resource, was.currency)
-        total.cost[entry] = total.cost.get(entry, Decimal(0)) + rate * hours
+        total.cost[resource, was.currency] += rate * hours
     if was.saved_hourly is not None:
-        saved = total.saved.get(was.currency, Decimal(0))
-        total.saved[was.currency] = saved + max(Decimal(0), was.saved_hourly) * hours
+        total.saved[was.currency] += max(Decimal(0), was.saved_hourly) * hours
 
 
-def _add_events(total: ObjectTotals, was: InferenceFigures | None, now: InferenceFigures) -> None:
-    if was is None:
-        return
+def _add_events(total: ObjectTotals, was: InferenceFigures, now: InferenceFigures) -> None:
     total.met += _risen(was.slo_met, now.slo_met)
     total.missed += _risen(was.slo_missed, now.slo_missed)
     if was.applied_since and now.applied_since != was.applied_since:
