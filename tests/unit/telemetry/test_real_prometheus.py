@@ -1,0 +1,148 @@
+"""Every query against a real Prometheus that scrapes a server, a kubelet's cAdvisor and a DCGM exporter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import web
+
+from frugal.loop.ports import Reading
+from frugal.telemetry.prometheus import MIB, PrometheusTelemetry
+from tests.unit.telemetry.factories import KEY, pod, workload
+from tests.unit.telemetry.real_prometheus import SCRAPE_SECONDS, prometheus
+
+WORKLOAD = workload(pod("fashion-1"))
+WHOLE_POD = 'namespace="team",pod="fashion-1",container=""'
+CONTAINER = 'namespace="team",pod="fashion-1",container="serve"'
+
+
+@dataclass
+class Machine:
+    """What the three exporters say; the counters are moved by the test."""
+
+    requests: float = 100.0
+    cpu_seconds: float = 50.0
+
+    def server(self) -> str:
+        return (
+            f'frugal_serve_requests_total{{code="200",model="m"}} {self.requests}\n'
+            f'frugal_serve_request_duration_seconds_bucket{{le="0.01"}} {self.requests}\n'
+            f'frugal_serve_request_duration_seconds_bucket{{le="+Inf"}} {self.requests}\n'
+            f"frugal_serve_in_flight_requests 3\nprocess_cpu_seconds_total 1\nprocess_resident_memory_bytes 1\n"
+        )
+
+    def kubelet(self) -> str:
+        return (
+            f"container_cpu_usage_seconds_total{{{CONTAINER}}} {self.cpu_seconds}\n"
+            f"container_cpu_usage_seconds_total{{{WHOLE_POD}}} {self.cpu_seconds * 2}\n"
+            f"container_memory_working_set_bytes{{{CONTAINER}}} {64 * MIB}\n"
+        )
+
+    def cards(self) -> str:
+        labels = 'gpu="0",namespace="team",pod="fashion-1"'
+        return (
+            f"DCGM_FI_PROF_GR_ENGINE_ACTIVE{{{labels}}} 0.25\nDCGM_FI_DEV_FB_USED{{{labels}}} 2048\n"
+            f"DCGM_FI_PROF_SM_ACTIVE{{{labels}}} 9223372036854775794\n"
+        )
+
+
+@asynccontextmanager
+async def exporters(machine: Machine) -> AsyncIterator[str]:
+    """Serve the three pages, and give HOST:PORT."""
+    pages: dict[str, Callable[[], str]] = {"server": machine.server, "kubelet": machine.kubelet, "dcgm": machine.cards}
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text=pages[request.match_info["name"]]())
+
+    application = web.Application()
+    application.router.add_get("/{name}", page)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def scrape_jobs(address: str) -> list[dict[str, object]]:
+    """Return the jobs as a cluster has them: a pod's labels come from discovery, an exporter's pod is its own."""
+
+    def job(name: str, *, honor_labels: bool, **labels: str) -> dict[str, object]:
+        target = {"targets": [address], "labels": labels}
+        return {
+            "job_name": name,
+            "metrics_path": f"/{name}",
+            "honor_labels": honor_labels,
+            "static_configs": [target],
+        }
+
+    return [
+        job("server", honor_labels=False, namespace="team", pod="fashion-1"),
+        job("kubelet", honor_labels=True),
+        job("dcgm", honor_labels=False, namespace="gpu-operator", pod="dcgm-exporter-x"),
+    ]
+
+
+async def read_until(telemetry: PrometheusTelemetry, holds: Callable[[Reading], bool]) -> Reading:
+    """Read as the ticker does, until a reading is as wanted."""
+    async with asyncio.timeout(30):
+        while True:
+            reading = await telemetry.read((WORKLOAD,), now=datetime.now(UTC))
+            if holds(reading):
+                return reading
+            await asyncio.sleep(SCRAPE_SECONDS / 4)
+
+
+async def test_a_workload_is_measured_by_what_prometheus_scraped(tmp_path: Path) -> None:
+    machine = Machine()
+    async with exporters(machine) as address:
+        with prometheus(tmp_path, jobs=scrape_jobs(address)) as url:
+            telemetry = PrometheusTelemetry(url)
+            await read_until(telemetry, _has_gpu)  # all three were scraped
+            machine.requests += 40
+            machine.cpu_seconds += 2
+            reading = await read_until(telemetry, _has_requests)
+
+    seen = reading.observations[KEY]
+    assert seen.load is not None
+    assert seen.load.requests == 40
+    assert seen.load.latency_buckets == ((0.01, 40),)
+    assert seen.load.in_flight == 3
+    (usage,) = seen.usage
+    assert usage.memory_bytes == 64 * MIB  # the container's, not the process's 1 byte
+    assert (usage.gpu_ratio, usage.gpu_memory_bytes) == (0.25, 2048 * MIB)  # SM activity was a placeholder
+    assert 0 <= reading.ages_seconds["prometheus"] < 10
+
+
+async def test_a_prometheus_that_is_away_is_every_workloads_problem(tmp_path: Path) -> None:
+    with prometheus(tmp_path, jobs=[]) as url:
+        pass
+
+    reading = await PrometheusTelemetry(url).read((WORKLOAD,), now=datetime.now(UTC))
+
+    assert url in reading.problems[KEY]
+    assert reading.observations == {}
+
+
+async def test_a_pod_that_nobody_scrapes_is_a_problem_that_says_so(tmp_path: Path) -> None:
+    with prometheus(tmp_path, jobs=[]) as url:
+        reading = await read_until(PrometheusTelemetry(url), lambda one: "cannot be asked" not in str(one.problems))
+
+    assert reading.problems == {KEY: "Prometheus has no series of pod fashion-1: is it scraped?"}
+
+
+def _has_gpu(reading: Reading) -> bool:
+    observation = reading.observations.get(KEY)
+    return observation is not None and bool(observation.usage) and observation.usage[0].gpu_ratio is not None
+
+
+def _has_requests(reading: Reading) -> bool:
+    observation = reading.observations.get(KEY)
+    return observation is not None and observation.load is not None and observation.load.requests > 0
