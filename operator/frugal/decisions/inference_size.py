@@ -16,7 +16,7 @@ from frugal.api.status import CostStatus, InferenceDeploymentStatus, Size
 from frugal.decisions.node_prices import hourly_cost
 from frugal.decisions.snapshot import Environment, InferenceSnapshot, Manifest
 from frugal.pricing.cost import hours_between, next_month
-from frugal.resources.inference import first_size, first_size_hash, first_size_hash_in, size_in
+from frugal.resources.inference import first_replicas_in, first_size, first_size_hash, first_size_hash_in, size_in
 from frugal.sizing.recommendation import Recommendation, Refusal, SizingRequest, recommend
 from frugal.sizing.stability import Objection, ProposedChange, hold, urgent_part
 from frugal.units import parse_rfc3339
@@ -93,7 +93,8 @@ def _present(
     """Return the size that runs, its replicas within the spec's bounds, and why it runs.
 
     What the status says was applied comes first: so a change by hand is put back, not adopted. A size that the spec
-    asks for anew (in its pod template) replaces whatever right-sizing had made of the old one.
+    asks for anew (in its pod template) replaces whatever right-sizing had made of the old one; another `replicas.min`
+    does so with their number, unless right-sizing owns it.
     """
     asked = first_size(spec)
     applied = before.applied.size if before.applied is not None else (size_in(live) if live is not None else None)
@@ -102,7 +103,10 @@ def _present(
         applied, reason = asked, SPEC_REASON
     elif live is not None and first_size_hash_in(live) != first_size_hash(spec):
         applied, reason = asked.model_copy(update={"replicas": applied.replicas}), SPEC_REASON
-    return applied.model_copy(update={"replicas": _bounded(spec, applied.replicas)}), reason
+    is_automatic = spec.right_sizing.mode is SizingMode.AUTO
+    is_asked_anew = live is not None and first_replicas_in(live) != str(asked.replicas)
+    replicas = asked.replicas if is_asked_anew and not is_automatic else applied.replicas
+    return applied.model_copy(update={"replicas": _bounded(spec, replicas)}), reason
 
 
 def _bounded(spec: InferenceDeploymentSpec, replicas: int) -> int:

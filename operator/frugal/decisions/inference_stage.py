@@ -133,7 +133,7 @@ def _on_the_way(choice: ModelChoice, size: Size, rollout: Rollout, trouble: Trou
         standing=Standing.WORKING,
         reason=Reason.PROGRESSING,
         message=f"{size.replicas} {'replica' if size.replicas == 1 else 'replicas'} of version "
-        f"{choice.model.version} shall serve, {rollout.ready} {'does' if rollout.ready == 1 else 'do'}",
+        f"{choice.model.version} {'is' if size.replicas == 1 else 'are'} being started",
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from frugal.api.compression_job import CompressionJob
-from frugal.api.inference_deployment import InferenceDeployment, change_window_parts
+from frugal.api.inference_deployment import InferenceDeployment
 from frugal.api.validation import parse_compression_job, parse_inference_deployment
 from frugal.errors import FieldError, InvalidObject
 from frugal.resources.identity import LABEL_CHARACTERS
@@ -27,26 +26,11 @@ def parsed_compression_job(manifest: Mapping[str, Any]) -> CompressionJob:
 def parsed_inference_deployment(manifest: Mapping[str, Any]) -> InferenceDeployment:
     """Return the parsed object; raises InvalidObject with every fault."""
     deployment = parse_inference_deployment(manifest)
-    faults = [*_unknown_zones(deployment)]
     if len(deployment.name) > LABEL_CHARACTERS or not _SERVICE_NAME.fullmatch(deployment.name):
         allowed = f"letters, digits and dashes, a letter first, at most {LABEL_CHARACTERS}: its Service is called so"
-        faults.append(_name_fault(deployment.name, allowed))
-    if faults:
-        raise InvalidObject(tuple(faults))
+        raise InvalidObject((_name_fault(deployment.name, allowed),))
     return deployment
 
 
 def _name_fault(name: str, allowed: str) -> FieldError:
     return FieldError(path="metadata.name", value=name, message=allowed)
-
-
-def _unknown_zones(deployment: InferenceDeployment) -> list[FieldError]:
-    faults = []
-    for number, window in enumerate(deployment.spec.right_sizing.change_windows):
-        zone = change_window_parts(window)[-1]
-        try:
-            ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            path = f"spec.rightSizing.changeWindows.{number}"
-            faults.append(FieldError(path=path, value=window, message=f"{zone} is no IANA time zone, such as UTC"))
-    return faults

@@ -33,6 +33,7 @@ from frugal.units import Quantity, memory_quantity
 SERVER_CONTAINER = "server"
 VERSION_LABEL = "frugal.dev/model-version"
 FIRST_SIZE_ANNOTATION = "frugal.dev/first-size"  # hash of the size that the spec asked for when this one was chosen
+FIRST_REPLICAS_ANNOTATION = "frugal.dev/first-replicas"  # how many the spec asked for then
 FAILED_VERSION_ANNOTATION = "frugal.dev/failed-version"  # of the model: it did not become ready and was given up
 
 DRAIN_SECONDS = 20
@@ -100,7 +101,7 @@ def first_size(spec: InferenceDeploymentSpec) -> Size:
 
 
 def first_size_hash(spec: InferenceDeploymentSpec) -> str:
-    """Return a hash of what the spec asks of one replica; the number of replicas has fields of its own."""
+    """Return a hash of what the spec asks of one replica, whatever their number."""
     return manifest_hash(first_size(spec).model_copy(update={"replicas": 0}).to_json())
 
 
@@ -138,6 +139,11 @@ def model_in(manifest: Manifest) -> ServedModelStatus | None:
 def first_size_hash_in(manifest: Manifest) -> str:
     """Return the `first_size_hash` that held when this Deployment was rendered; empty when it says none."""
     return str((manifest["metadata"].get("annotations") or {}).get(FIRST_SIZE_ANNOTATION, ""))
+
+
+def first_replicas_in(manifest: Manifest) -> str:
+    """Return how many replicas the spec asked for when this Deployment was rendered; empty when it says none."""
+    return str((manifest["metadata"].get("annotations") or {}).get(FIRST_REPLICAS_ANNOTATION, ""))
 
 
 def failed_version_in(manifest: Manifest) -> str:
@@ -186,7 +192,10 @@ def render_deployment(
             "template": template,
         }
     }
-    annotations = {FIRST_SIZE_ANNOTATION: first_size_hash(spec)}
+    annotations = {
+        FIRST_SIZE_ANNOTATION: first_size_hash(spec),
+        FIRST_REPLICAS_ANNOTATION: str(first_size(spec).replicas),
+    }
     if failed_version:
         annotations[FAILED_VERSION_ANNOTATION] = failed_version
     return child(deployment, "apps/v1", "Deployment", deployment.name, content, annotations=annotations)
