@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
 HALF_LIFE_SECONDS = 86_400.0  # VPA: cpu-histogram-decay-half-life and memory-histogram-decay-half-life
 BUCKET_RATIO = 1.05  # VPA: DefaultHistogramBucketSizeGrowth 0.05
+LOG_RATIO = math.log(BUCKET_RATIO)
 EPSILON = 0.0001  # VPA: epsilon; less weight than this counts as none
 MAX_DECAY_EXPONENT = 100.0  # VPA: maxDecayExponent; keeps weights far from what a float can hold
 MAX_SAVED_WEIGHT = 10_000  # VPA: MaxCheckpointWeight
@@ -27,17 +28,17 @@ class Buckets:
 
     first: float
     top: float
+    count: int = field(init=False)
 
-    @property
-    def count(self) -> int:
-        """How many buckets there are."""
-        return math.ceil(math.log(self.top * (BUCKET_RATIO - 1) / self.first + 1) / math.log(BUCKET_RATIO)) + 1
+    def __post_init__(self) -> None:
+        grown = self.top * (BUCKET_RATIO - 1) / self.first + 1
+        object.__setattr__(self, "count", math.ceil(math.log(grown) / LOG_RATIO) + 1)
 
     def index(self, value: float) -> int:
         """Return the bucket that holds `value`."""
         if value < self.first:
             return 0
-        number = int(math.log(value * (BUCKET_RATIO - 1) / self.first + 1) / math.log(BUCKET_RATIO))
+        number = int(math.log(value * (BUCKET_RATIO - 1) / self.first + 1) / LOG_RATIO)
         return min(number, self.count - 1)
 
     def start(self, index: int) -> float:
@@ -139,7 +140,9 @@ class Histogram:
         return moment
 
     def _referred_to(self, reference: float) -> Histogram:
-        if self.reference_seconds is None or self.reference_seconds == reference:
+        if self.reference_seconds == reference:
+            return self
+        if self.reference_seconds is None:
             return replace(self, reference_seconds=reference)
         factor = 2.0 ** ((self.reference_seconds - reference) / HALF_LIFE_SECONDS)
         return Histogram(self.buckets, tuple(weight * factor for weight in self.weights), reference)

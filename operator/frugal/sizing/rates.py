@@ -51,7 +51,7 @@ class Rates:
             return self
         if self.open_minute == minute:
             return replace(self, open_requests=self.open_requests + requests, open_seconds=self.open_seconds + seconds)
-        return replace(self._closed(), open_minute=minute, open_requests=requests, open_seconds=seconds)
+        return self._with_next(minute, requests, seconds)
 
     def peak(self, quantile: float) -> float:
         """Return the higher of the `quantile` of all minutes and the last hour's highest minute; there must be one."""
@@ -96,16 +96,19 @@ class Rates:
     def _open_rate(self) -> float:
         return self.open_requests / self.open_seconds if self.open_seconds else 0.0
 
-    def _closed(self) -> Rates:
+    def _with_next(self, minute: int, requests: float, seconds: float) -> Rates:
+        """Close the open minute, if there is one, and open the next."""
         if self.open_minute is None:
-            return self
+            return replace(self, open_minute=minute, open_requests=requests, open_seconds=seconds)
         rate = self._open_rate()
         at = datetime.fromtimestamp(self.open_minute * MINUTE_SECONDS, tz=UTC)
         oldest = self.open_minute - HOLD_MINUTES
-        recent = tuple(entry for entry in self.recent if entry[0] > oldest)
-        return replace(
-            self,
+        first = next((i for i, (held, _) in enumerate(self.recent) if held > oldest), len(self.recent))
+        return Rates(
             histogram=self.histogram.add(rate, at=at),
             minutes=self.minutes + 1,
-            recent=(*recent, (self.open_minute, rate)),
+            recent=(*self.recent[first:], (self.open_minute, rate)),
+            open_minute=minute,
+            open_requests=requests,
+            open_seconds=seconds,
         )

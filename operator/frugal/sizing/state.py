@@ -136,7 +136,8 @@ class WorkloadState:
         minute = int(at.timestamp()) // 60
         is_new_minute = self.usage_minute is None or minute > self.usage_minute
         return replace(
-            self._seen(at),
+            self,
+            **self._seen(at),
             cpu=self.cpu if cores is None else self.cpu.add(cores, at=at),
             cpu_total=self.cpu_total if cores is None else self.cpu_total.add(cores * replicas, at=at),
             memory=self.memory if memory is None else self.memory.add(memory, at=at),
@@ -150,7 +151,8 @@ class WorkloadState:
 
     def _with_load(self, load: LoadSample) -> WorkloadState:
         return replace(
-            self._seen(load.at),
+            self,
+            **self._seen(load.at),
             rates=self.rates.add(load.requests, seconds=load.interval_seconds, at=load.at),
             service=self.service.add(load),
             latency=self.latency.add(load),
@@ -162,12 +164,14 @@ class WorkloadState:
             killed_bytes = max(killed_bytes, before.killed_bytes)
         return replace(self, out_of_memory=OutOfMemory(at=self.last_at, killed_bytes=killed_bytes))
 
-    def _seen(self, at: datetime) -> WorkloadState:
-        first = at if self.first_at is None else min(at, self.first_at)
-        last = at if self.last_at is None else max(at, self.last_at)
+    def _seen(self, at: datetime) -> dict[str, Any]:
+        """Return what a sample at `at` changes, whatever it measured."""
         kill = self.out_of_memory
-        dated = kill if kill is None or kill.at is not None else replace(kill, at=at)
-        return replace(self, first_at=first, last_at=last, out_of_memory=dated)
+        return {
+            "first_at": at if self.first_at is None else min(at, self.first_at),
+            "last_at": at if self.last_at is None else max(at, self.last_at),
+            "out_of_memory": kill if kill is None or kill.at is not None else replace(kill, at=at),
+        }
 
 
 def _saved(at: datetime | None) -> int | None:
