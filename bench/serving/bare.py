@@ -1,7 +1,11 @@
-"""The bare loop: ONNX Runtime alone, without a server. `python -m bench.serving.bare MODEL BATCH SECONDS` prints rows/s."""
+"""The bare loop: ONNX Runtime alone, without a server.
+
+`python -m bench.serving.bare MODEL BATCH SECONDS` prints {"rows", "seconds", "cpu_seconds"}.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 
@@ -9,20 +13,20 @@ import numpy as np
 import onnxruntime
 
 
-def rows_per_second(model: str, *, batch: int, seconds: float) -> float:
-    """Return the rows per second of one thread that does nothing else."""
+def loop(model: str, *, batch: int, seconds: float) -> dict[str, float]:
+    """Return the rows that one thread runs when it does nothing else."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     feeds = {"image": np.random.default_rng(0).random((batch, 1, 28, 28)).astype(np.float32)}
     for _ in range(20):
         session.run(None, feeds)
-    rows, started = 0, time.perf_counter()
+    rows, started, used = 0, time.perf_counter(), time.process_time()
     while (elapsed := time.perf_counter() - started) < seconds:
         session.run(None, feeds)
         rows += batch
-    return rows / elapsed
+    return {"rows": rows, "seconds": elapsed, "cpu_seconds": time.process_time() - used}
 
 
 if __name__ == "__main__":
-    print(rows_per_second(sys.argv[1], batch=int(sys.argv[2]), seconds=float(sys.argv[3])))
+    print(json.dumps(loop(sys.argv[1], batch=int(sys.argv[2]), seconds=float(sys.argv[3]))))

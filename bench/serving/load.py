@@ -1,6 +1,6 @@
 """A closed-loop load over HTTP/1.1: each connection sends the next request when it has its answer. Loopback only.
 
-`python -m bench.serving.load PORT CONNECTIONS SECONDS json|binary` prints {"requests", "failed", "seconds", "p50", "p99"}.
+`python -m bench.serving.load PORT CONNECTIONS SECONDS json|binary` prints what `load` returns.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Client(asyncio.Protocol):
 
 
 async def load(port: int, *, connections: int, seconds: float, form: str) -> dict[str, float]:
-    """Return the counts and latencies of one load."""
+    """Return requests, failed, seconds, p50 and p99 (seconds) of one load."""
     loop, payload, latencies = asyncio.get_running_loop(), request_bytes(form), list[float]()
     started = time.perf_counter()
     clients = [

@@ -29,7 +29,9 @@ class _Graph:
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
         """Add a node and return its output."""
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        node = helper.make_node(kind, inputs, [output])
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+        self.nodes.append(node)
         return output
 
     def convolution(self, source: str, name: str, channels: tuple[int, int], *, stride: int, size: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""The baseline that anybody would write: Starlette, orjson and ONNX Runtime in twenty lines under uvicorn, JSON only."""
+"""The baseline that anybody would write: Starlette, orjson and ONNX Runtime in twenty lines under uvicorn."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._is_last = self._is_deaf = True  # the request is answered as plain HTTP; nothing else is spoken here
+            self._is_deaf = True  # the request is answered as plain HTTP; nothing else is spoken here
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST)
 
@@ -172,15 +172,19 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Take a part of the request's target."""
         self._path += url
-        self._count_header(len(url))
+        if len(self._path) > MAX_HEADER_BYTES:
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
         self._headers[name.lower()] = value
-        self._count_header(len(name) + len(value))
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Refuse a body that is announced too large; encourage one that waits for it."""
+        self._is_last = self._is_last or self._parser.should_upgrade()
         announced = self._headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > self._limits.body_bytes:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -230,11 +234,6 @@ class Connection(asyncio.Protocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         elif self._pending is None and now - self._active_at > self._limits.idle_seconds:
             self._transport.close()
-
-    def _count_header(self, count: int) -> None:
-        self._header_bytes += count
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _request(self, fault: int = 0) -> Request:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import orjson
@@ -200,9 +201,15 @@ def _parse_outputs(envelope: Json, model: ModelSpecification) -> tuple[WantedOut
     is_binary = _flag(_parameters(envelope, "request"), "binary_data_output", default=False)
     wanted = envelope.get("outputs")
     if wanted is None or wanted == []:
-        return tuple(WantedOutput(name=name, is_binary=is_binary) for name in model.outputs)
+        return _all_outputs(tuple(model.outputs), is_binary)
     entries = _objects(wanted, "outputs")
     return tuple(_parse_output(entry, f"outputs[{index}]", model, is_binary) for index, entry in enumerate(entries))
+
+
+@cache
+def _all_outputs(names: tuple[str, ...], is_binary: bool) -> tuple[WantedOutput, ...]:
+    """Return what most requests want; made once for a model."""
+    return tuple(WantedOutput(name=name, is_binary=is_binary) for name in names)
 
 
 def _parse_output(entry: Json, field: str, model: ModelSpecification, is_binary: bool) -> WantedOutput:

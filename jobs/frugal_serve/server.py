@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +26,9 @@ from frugal_serve.service import MAX_BODY_BYTES, Service
 from frugal_serve.settings import ServeSettings
 
 LINGER_SECONDS = 3.0  # endpoints and load balancers need about so long to forget a pod that is going
+ACCEPT_SECONDS = 0.05  # some turns of the loop, for what waits to be accepted
+SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h
+BPF_RETURN = 0x06  # linux/filter.h: BPF_RET | BPF_K, here of 0 bytes
 LINGER_RATIO = 0.25  # of the whole drain, when that is short
 Answer = TypeVar("Answer")
 
@@ -113,7 +119,7 @@ class Server:
         self._service.drain()
         connections.is_retiring = True  # each answer now sends its client elsewhere
         await asyncio.sleep(linger_seconds)
-        listener.close()
+        await _close_without_loss(listener)
         connections.retire()
         try:
             await asyncio.wait_for(connections.none_left.wait(), drain_seconds - linger_seconds)
@@ -130,6 +136,21 @@ def write_termination(settings: ServeSettings, message: str) -> None:
     """Leave `message` for the operator, at most the 4,096 bytes that Kubernetes keeps."""
     if settings.termination_log is not None:
         settings.termination_log.write_bytes(message.encode()[:4096])
+
+
+async def _close_without_loss(listener: asyncio.Server) -> None:
+    """Close the listener after all clients that the kernel has let in are accepted; it would reset them.
+
+    A socket filter that drops everything keeps new ones out meanwhile; they try again, and are refused.
+    """
+    if sys.platform == "linux":
+        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RETURN, 0, 0, 0))
+        program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+        for each in listener.sockets:
+            with socket.fromfd(each.fileno(), each.family, each.type) as same:
+                same.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    await asyncio.sleep(ACCEPT_SECONDS)
+    listener.close()
 
 
 def _in_thread(function: Callable[[], Answer]) -> asyncio.Future[Answer]:

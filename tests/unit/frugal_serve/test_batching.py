@@ -40,7 +40,7 @@ class Gate:
         self.entered.set()
         assert self.opened.wait(10)
         self.seen.append(tensors["x"].ravel().tolist())
-        if (tensors["x"] < 0).any():
+        if min(self.seen[-1]) < 0:
             raise BadRequest("x", "is negative")
         return {"y": tensors["x"] * 2}
 

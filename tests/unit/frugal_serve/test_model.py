@@ -47,9 +47,9 @@ def test_rows_together_give_what_each_gives_alone(linear: Path) -> None:
     model = load_path(linear)
     rows = np.random.default_rng(1).random((7, 4)).astype(np.float32)
 
-    together = model.run({"x": rows})["y"]
+    together = model.run({"x": rows})["y"].tolist()
 
-    alone = np.concatenate([model.run({"x": rows[index : index + 1]})["y"] for index in range(7)])
+    alone = [model.run({"x": rows[index : index + 1]})["y"].tolist()[0] for index in range(7)]
     np.testing.assert_allclose(together, alone, rtol=1e-6)
 
 
