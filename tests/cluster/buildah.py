@@ -4,6 +4,7 @@ Its storage is its own and goes with it. The images for most tests come faster f
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tests.cluster.shell import attempt, run
 TARGETS = ("operator", "jobs", "serve")
 BASE = "frugal.local/python-pip:3.11"
 BUILD_SECONDS = 900
+MEMORY_BYTES = 12 << 30  # twice what the largest build takes
 _BUILDAH = {"buildah": "buildah"}
 _PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CERT")
 
@@ -46,7 +48,7 @@ class Workshop:
             CommandFailed: with the last lines of the build.
         """
         name = f"frugal.local/{target}:built"
-        network = ("--isolation", "chroot", "--network", "host", "--pull-never", "--layers")
+        network = ("--isolation", "chroot", "--network", "host", "--pull-never", "--layers=false")
         arguments = [f"--build-arg={key}={value}" for key, value in {"BASE": BASE, **_pip_settings()}.items()]
         volumes = [f"--volume={path}:{path}:ro" for path in _pip_paths()]
         words = ("bud", *network, *arguments, *volumes, "--target", target, "-t", name, str(ROOT))
@@ -83,7 +85,7 @@ def workshop() -> Iterator[Workshop]:
     """
     if reason := objection():
         raise NotPossible(reason)
-    folder = places.cache().parent / f"buildah-{os.getpid()}"
+    folder = _parent() / f"frugal-buildah-{os.getpid()}"
     folder.mkdir(parents=True)
     try:
         shop = Workshop(folder)
@@ -92,6 +94,19 @@ def workshop() -> Iterator[Workshop]:
     finally:
         attempt("umount", folder / "root/overlay")  # overlay mounts its own folder private
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parent() -> Path:
+    """Return where to put the store: in memory where there is plenty, since it is written and removed thrice over."""
+    memory = Path("/dev/shm")
+    if memory.is_mount() and shutil.disk_usage(memory).free > MEMORY_BYTES and _available_bytes() > MEMORY_BYTES:
+        return memory
+    return places.cache().parent
+
+
+def _available_bytes() -> int:
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def _pip_settings() -> dict[str, str]:

@@ -76,8 +76,10 @@ def _libraries(files: Iterable[Path]) -> dict[str, Path]:
     programs = sorted({str(path.resolve()) for path in files if _is_elf(path)})
     listed = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout
     needed = {Path(path) for path in re.findall(r"(?:=> )?(/\S+) \(0x", listed)}
-    names = Path("/usr/lib/x86_64-linux-gnu").glob("libnss_*.so.2")  # loaded by name, so ldd does not list them
-    return {_place(path): path for path in (*needed, *names)}
+    system = Path("/usr/lib/x86_64-linux-gnu")
+    names = system.glob("libnss_*.so.2")  # loaded by name, so ldd does not list them
+    compilers = (system / "libgcc_s.so.1", system / "libstdc++.so.6")  # what wheels expect of any Debian
+    return {_place(path): path for path in (*needed, *names, *compilers)}
 
 
 def _place(library: Path) -> str:
