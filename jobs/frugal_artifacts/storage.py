@@ -58,11 +58,18 @@ class Storage:
         """Return the whole file; raises ArtifactTooLarge once more than `max_bytes` have come."""
         location = self.resolve(uri)
         with _translated(uri):
-            return b"".join(self._chunks(location, max_bytes))
+            if location.path is None:
+                return b"".join(self._chunks(location, max_bytes))
+            _check_size(uri, location.path.stat().st_size, max_bytes)
+            payload = location.path.read_bytes()  # allocates once, where joining would hold the file twice
+        _check_size(uri, len(payload), max_bytes)
+        return payload
 
     def fetch(self, uri: str, folder: Path, max_bytes: int | None = None) -> Path:
         """Return a path of the whole file: the file itself when it is local, otherwise a copy in `folder`."""
         location = self.resolve(uri)
+        if not location.name or (location.path is not None and location.path.is_dir()):
+            raise InvalidUri(uri=uri, fault="is a folder", remedy="name the file in it")
         with _translated(uri):
             if location.path is not None:
                 _check_size(uri, location.path.stat().st_size, max_bytes)
@@ -190,6 +197,9 @@ def _chunks_of(path: Path) -> Iterator[bytes]:
 
 def _stream(store: AbstractFileSystem, uri: str) -> Iterator[bytes]:
     with store.open(uri, "rb", block_size=CHUNK_BYTES, cache_type="readahead") as stream:
+        details = getattr(stream, "details", None) or {}  # a stream of unknown length has none
+        if details.get("type") == "directory":
+            raise IsADirectoryError(uri)  # s3fs reads a prefix as an empty file
         yield from iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 

@@ -148,7 +148,10 @@ class Batcher:
         """Run what is handed over; the thread's only function."""
         while (batch := self._handed.get()) is not None:
             started = time.perf_counter()
-            outcomes = self._outcomes(batch)
+            try:
+                outcomes = self._outcomes(batch)
+            except Exception as error:  # no memory to join the batch, or a bug: the next batch may fare better
+                outcomes = [InferenceFailed(f"{type(error).__name__}: {error}")] * len(batch)
             ran = _Ran(outcomes, time.perf_counter() - started)
             self._loop.call_soon_threadsafe(self._finish, batch, ran, started)
 

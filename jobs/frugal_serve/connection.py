@@ -110,6 +110,8 @@ class Connection(asyncio.Protocol):
         self._pending: Pending | None = None
         self._is_last = False  # the answer to come is the last on this connection
         self._is_deaf = False  # what comes in is read and forgotten
+        self._is_choked = False  # the client does not read its answers
+        self._is_bodiless = False  # the answer to come is one to HEAD
         self._is_receiving = False
         self._deadline: asyncio.TimerHandle | None = None
         self._active_at = time.perf_counter()
@@ -149,13 +151,14 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read."""
+        self._is_choked = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read again."""
-        if self._transport is not None and len(self._waiting) < MAX_PIPELINED:
-            self._transport.resume_reading()
+        self._is_choked = False
+        self._hear()
 
     # httptools
 
@@ -260,6 +263,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: Request, is_kept: bool) -> None:
         self._is_last = self._is_last or not is_kept
+        self._is_bodiless = request.method == b"HEAD"
         answer = _safely(lambda: self._application(request))
         if isinstance(answer, Response):
             self._write(answer)
@@ -277,14 +281,19 @@ class Connection(asyncio.Protocol):
         """Answer what waits, as far as that goes at once."""
         while self._waiting and self._pending is None and self._transport is not None:
             self._answer(*self._waiting.popleft())
-            if not self._is_deaf:
-                self._transport.resume_reading()
+        self._hear()
+
+    def _hear(self) -> None:
+        """Take more requests, unless too many wait or the client does not take its answers."""
+        if self._transport is not None and not self._is_choked and len(self._waiting) < MAX_PIPELINED:
+            self._transport.resume_reading()
 
     def _write(self, response: Response) -> None:
         if self._transport is None:
             return
         is_last = self._is_last or (self._connections.is_retiring and not self._waiting)
-        self._transport.write(_head(response, is_last=is_last) + response.body)
+        body = b"" if self._is_bodiless else response.body
+        self._transport.write(_head(response, is_last=is_last) + body)
         if self._is_deaf:
             self._loop.call_later(LINGER_SECONDS, self._transport.close)
         elif is_last:

@@ -69,18 +69,19 @@ class Model:
 def load(source: ModelSource, storage: Storage, runtime: Runtime, work: Path | None = None) -> Model:
     """Return the model, warm; raises ArtifactError for the file and UnservableModel for what is in it.
 
-    Files that lie in a store are copied into a folder under `work` that is gone when this returns. The digest covers
-    the model's own file, not the external data that a large one keeps beside it.
+    External data in a store is copied into a folder under `work` that is gone when this returns. The digest covers the
+    model's own file, not its external data.
     """
-    with tempfile.TemporaryDirectory(dir=work, prefix="model-") as folder:
-        path = storage.fetch(source.uri, Path(folder), OnnxLimits().file_bytes)
-        payload = path.read_bytes()  # once: what was checked is what is loaded
-        digest = hashlib.sha256(payload).hexdigest()
-        if source.sha256:
-            compare_sha256(digest, source.sha256, place=source.uri)
-        _check(payload, path.parent, source, storage)
-        session = _session(payload, path.parent, source, runtime)
-        del payload
+    payload = storage.read_bytes(source.uri, OnnxLimits().file_bytes)  # once: what was checked is what is loaded
+    digest = hashlib.sha256(payload).hexdigest()
+    if source.sha256:
+        compare_sha256(digest, source.sha256, place=source.uri)
+    with tempfile.TemporaryDirectory(dir=work, prefix="model-") as copies:
+        path = storage.resolve(source.uri).path
+        folder = Path(copies) if path is None else path.parent
+        _check(payload, folder, source, storage)
+        session = _session(payload, folder, source, runtime)
+    del payload
     model = Model(session, _specification(session, source), digest)
     return warm_up(model, runtime)
 

@@ -15,6 +15,7 @@ from threading import Thread
 from typing import TypeVar, cast
 
 import uvloop
+from prometheus_client import disable_created_metrics
 
 from frugal.errors import FrugalError
 from frugal_artifacts.storage import Storage
@@ -35,6 +36,7 @@ Answer = TypeVar("Answer")
 
 def run(settings: ServeSettings) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status."""
+    disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter and histogram, which nothing reads
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Server(settings).serve())
 

@@ -62,7 +62,8 @@ class Service:
     def __call__(self, request: Request) -> Response | Pending:
         """Return the answer to `request`, or the one to come."""
         path = request.path.partition(b"?")[0]
-        route = self._routes.get((request.method, path))
+        method = b"GET" if request.method == b"HEAD" else request.method
+        route = self._routes.get((method, path))
         is_inference = path in self._paths
         try:
             if request.fault:

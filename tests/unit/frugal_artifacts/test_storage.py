@@ -118,6 +118,15 @@ def test_a_file_over_the_limit_is_not_read(root: str, storage: Storage, tmp_path
     assert not list((tmp_path / "work").glob("*"))
 
 
+def test_a_folder_is_no_file(root: str, storage: Storage, tmp_path: Path) -> None:
+    storage.write_bytes(f"{root}/folder/model.onnx", b"x")
+
+    with pytest.raises(InvalidUri, match="is a folder"):
+        storage.read_bytes(f"{root}/folder")
+    with pytest.raises(InvalidUri, match="is a folder"):
+        storage.fetch(f"{root}/folder", tmp_path / "work")
+
+
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_beside_it(storage: Storage, tmp_path: Path) -> None:
     storage.write_bytes("pvc://models/model.onnx", b"old")
 

@@ -99,6 +99,16 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server on loopback."""
+    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as server:
+        assert server.stderr is not None
+        yield next(line.split()[-1] for line in server.stderr if "Running on http" in line)
+        server.terminate()
+
+
 def save(
     path: Path,
     nodes: Sequence[onnx.NodeProto],

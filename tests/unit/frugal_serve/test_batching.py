@@ -230,6 +230,23 @@ async def test_results_that_lost_rows_are_an_error_of_the_batch_alone(observed: 
     assert [values(result) for result in results] == [[1], [2]]
 
 
+async def test_a_fault_that_nobody_foresaw_fails_its_batch_alone(observed: Observed) -> None:
+    def breaks_on_zero(tensors: Tensors) -> Tensors:
+        if tensors["x"].ravel().tolist() == [0]:
+            raise MemoryError("no room")
+        return {"y": tensors["x"]}
+
+    policy = BatchPolicy(max_rows=1, delay_seconds=0, queue_limit=8, is_batched=True)
+    batcher = Batcher(breaks_on_zero, policy=policy, observer=observed)
+
+    with pytest.raises(InferenceFailed, match="MemoryError: no room"):
+        await batcher.submit(x(0), rows=1)
+    after = await batcher.submit(x(1), rows=1)
+    batcher.stop()
+
+    assert values(after) == [1]
+
+
 async def test_a_stopped_batcher_says_that_it_is_dead(make: Make, gate: Gate) -> None:
     batcher = make()
     assert batcher.is_alive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+
+from frugal_serve.connection import Connection, Connections, HttpLimits, Response
 
 from .conftest import Launch, ServerProcess
 
@@ -35,13 +38,14 @@ class Client:
         for part in parts:
             self._socket.sendall(part)
 
-    def answer(self) -> Answer:
+    def answer(self, *, is_bodiless: bool = False) -> Answer:
         status = int(self._stream.readline().split()[1])
         headers = {}
         while (line := self._stream.readline().decode().strip()) != "":
             name, _, value = line.partition(": ")
             headers[name] = value
-        return Answer(status, headers, self._stream.read(int(headers.get("content-length", 0))))
+        length = 0 if is_bodiless else int(headers.get("content-length", 0))
+        return Answer(status, headers, self._stream.read(length))
 
     def is_closed(self) -> bool:
         """Whether the server has closed the connection, waiting for it."""
@@ -172,9 +176,72 @@ def test_endless_headers_are_refused(client: Client) -> None:
     assert client.answer().status == 431
 
 
+def test_an_answer_to_head_has_no_body(client: Client) -> None:
+    client.send(b"HEAD /v2/health/live HTTP/1.1\r\nHost: m\r\n\r\nGET /v2/health/live HTTP/1.1\r\nHost: m\r\n\r\n")
+
+    head = client.answer(is_bodiless=True)
+    after = client.answer()
+
+    assert (head.status, head.headers["content-length"]) == (200, "13")
+    assert after.body == b'{"live":true}'
+
+
+def test_a_length_and_chunks_at_once_are_refused(client: Client) -> None:
+    client.send(post(BODY, b"Transfer-Encoding: chunked"))
+
+    assert client.answer().status == 400
+
+
+def test_a_client_that_does_not_read_is_not_read(server: ServerProcess, client: Client) -> None:
+    before = server.metrics()["process_resident_memory_bytes"]
+    with closing(socket.create_connection(("127.0.0.1", server.port))) as deaf:
+        deaf.settimeout(1)
+        with pytest.raises(TimeoutError):  # these are more than the server is willing to hold
+            deaf.sendall(b"GET /v2/models/m HTTP/1.1\r\nHost: m\r\n\r\n" * 1_600_000)
+        client.send(post())
+        status = client.answer().status
+        after = server.metrics()["process_resident_memory_bytes"]
+
+    assert status == 200
+    assert after - before < 32 * 2**20
+
+
 def test_a_client_that_goes_away_in_the_middle_hurts_nobody(server: ServerProcess, client: Client) -> None:
     with closing(Client(server.port)) as leaving:
         leaving.send(post()[:100])
 
     client.send(post())
     assert client.answer().status == 200
+
+
+async def raw_answer(request: bytes, limits: HttpLimits) -> bytes:
+    """Return all that a server with `limits` sends until it closes the connection."""
+    connections = Connections()
+
+    def connection() -> Connection:
+        return Connection(lambda request: Response(status=request.fault or 200, body=b"{}"), connections, limits)
+
+    listener = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    listener.close()
+    return answer
+
+
+async def test_a_request_that_never_ends_is_refused() -> None:
+    limits = HttpLimits(body_bytes=1000, request_seconds=0.05)
+
+    answer = await raw_answer(post()[:-1], limits)
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer
+
+
+async def test_an_idle_connection_is_closed() -> None:
+    limits = HttpLimits(body_bytes=1000, idle_seconds=0.1, request_seconds=0.05)
+
+    answer = await raw_answer(post(), limits)
+
+    assert answer.count(b"HTTP/1.1 200") == 1

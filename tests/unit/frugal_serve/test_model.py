@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import numpy as np
 import onnx
 import pytest
+from fsspec.config import conf
 from onnx import TensorProto
 
+from frugal_artifacts.digest import sha256_of
 from frugal_artifacts.errors import ArtifactMissing, DigestMismatch, UnsafeModel
 from frugal_artifacts.storage import Storage
 from frugal_serve.errors import BadRequest, RequestError, UnservableModel
@@ -88,6 +91,28 @@ def test_weights_beside_the_model_are_loaded(linear: Path, tmp_path: Path) -> No
     model = load_path(path)
 
     np.testing.assert_array_equal(model.run({"x": rows})["y"], load_path(linear).run({"x": rows})["y"])
+
+
+def test_a_model_in_a_store_comes_with_the_weights_beside_it(
+    linear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_endpoint: str
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "test")
+    monkeypatch.setitem(conf, "s3", {"endpoint_url": s3_endpoint})
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    client.create_bucket(Bucket="served")
+    storage = Storage(None)
+    path = with_external_weights(linear, tmp_path, "weights.bin")
+    for name in ("model.onnx", "weights.bin"):
+        storage.write_file(f"s3://served/cnn/{name}", path.with_name(name))
+    source = ModelSource(name="m", version="1", uri="s3://served/cnn/model.onnx", sha256=sha256_of(path))
+    (tmp_path / "work").mkdir()
+
+    model = load(source, storage, Runtime(threads=1, max_batch=1), tmp_path / "work")
+
+    rows = np.ones((1, 4), np.float32)
+    np.testing.assert_array_equal(model.run({"x": rows})["y"], load_path(linear).run({"x": rows})["y"])
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_weights_outside_the_folder_are_refused(linear: Path, tmp_path: Path) -> None:
