@@ -3,6 +3,7 @@
 It stands in for `python:3.11-slim` where no registry can be reached; what is put on top of it is in `app_images`.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -20,23 +21,33 @@ PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 SITE_PACKAGES = f"usr/local/lib/{PYTHON}/site-packages"
 _SKIPPED = frozenset({"test", "tests", "idlelib", "tkinter", "turtledemo", "site-packages", "lib2to3", "ensurepip"})
 _TOOLS = "sh bash ls cat cp mv rm mkdir sleep echo env id date ps kill grep sed head tail tar touch true false test"
+# What compiled wheels may ask of any Debian (PEP 600, manylinux policies), beside what the interpreter itself needs.
+_EXPECTED_BY_WHEELS = (
+    "libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0", "libutil.so.1",
+)  # fmt: skip
 _ACCOUNTS = (("root", 0), ("nonroot", places.POD_UID), ("nobody", 65534))
 _ENV = ("PATH=/usr/local/bin:/usr/bin:/bin", "LD_LIBRARY_PATH=/usr/local/lib", "LANG=C.UTF-8")
 
 
-def base_image(name: str = places.PYTHON_IMAGE, *, with_pip: bool = False, rebuild: bool = False) -> Image:
+def base_image(name: str = places.PYTHON_IMAGE, *, with_pip: bool = False) -> Image:
     """Return the base image, made once (2 s, 110 MB); `with_pip` for builds that install packages in it."""
-    if not rebuild and (kept := images.find(name)):
+    path = places.images() / f"{images.slug(name)}-{_key()}.layer.tar"
+    kept = images.find(name)
+    if kept is not None and kept.layers[0].path == str(path):
         return kept
     files = _interpreter(with_pip=with_pip) | _userland()
     files |= _libraries(files.values())
     places.images().mkdir(parents=True, exist_ok=True)
-    path = places.images() / f"{images.slug(name)}.layer.tar"
     with tarfile.open(path, "w") as tar:
         _add_skeleton(tar)
         _add_files(tar, files)
     config: dict[str, object] = {"Env": list(_ENV), "Cmd": ["python3"], "WorkingDir": "/"}
     return images.keep(Image(name=name, layers=(images.describe(path),), config=config))
+
+
+def _key() -> str:
+    """Name what the image is made of and by: another interpreter or another recipe is another layer."""
+    return hashlib.sha256(Path(__file__).read_bytes() + sys.version.encode()).hexdigest()[:12]
 
 
 def _interpreter(*, with_pip: bool) -> dict[str, Path]:
@@ -78,8 +89,8 @@ def _libraries(files: Iterable[Path]) -> dict[str, Path]:
     needed = {Path(path) for path in re.findall(r"(?:=> )?(/\S+) \(0x", listed)}
     system = Path("/usr/lib/x86_64-linux-gnu")
     names = system.glob("libnss_*.so.2")  # loaded by name, so ldd does not list them
-    compilers = (system / "libgcc_s.so.1", system / "libstdc++.so.6")  # what wheels expect of any Debian
-    return {_place(path): path for path in (*needed, *names, *compilers)}
+    expected = [system / name for name in _EXPECTED_BY_WHEELS]
+    return {_place(path): path for path in (*needed, *names, *expected)}
 
 
 def _place(library: Path) -> str:
