@@ -9,48 +9,18 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from onnx import NodeProto
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from frugal_jobs.models import shaping
 from frugal_jobs.models import tensor_functions as tensors
 from frugal_jobs.models.graph_import import Array, Importer, UnsupportedOperator
+from frugal_jobs.models.operands import Attributes, constant_at, fill, integers_at, value_at
 from frugal_jobs.models.trainable import Slot, array_of
 
-Attributes = dict[str, Any]
 Build = Callable[[Importer, int, NodeProto, Attributes], fx.Node]
-
-
-def _value(importer: Importer, number: int, node: NodeProto, position: int) -> fx.Node:
-    """Return input `position` as a node of the graph; a float constant with axes becomes a trainable parameter."""
-    name = node.input[position]
-    if name in importer.values:
-        return importer.values[name]
-    array = importer.constants[name]
-    if array.dtype.kind == "f" and array.size > 1:
-        return importer.parameter(array, number, position)
-    buffer = f"c{number}_{position}"
-    importer.root.register_buffer(buffer, torch.from_numpy(np.array(array)), persistent=False)
-    return importer.graph.get_attr(buffer)
-
-
-def _constant(importer: Importer, node: NodeProto, position: int, default: Any = None) -> Any:
-    """Return a constant input as numpy's; raises UnsupportedOperator when it is computed."""
-    if len(node.input) <= position or not node.input[position]:
-        return default
-    if node.input[position] not in importer.constants:
-        raise UnsupportedOperator(operator=node.op_type, detail="with a computed argument")
-    return importer.constants[node.input[position]]
-
-
-def _list(importer: Importer, node: NodeProto, attributes: Attributes, name: str, position: int) -> list[int] | None:
-    """Return axes and the like, an attribute in old opsets and an input in new ones."""
-    if name in attributes:
-        return [int(number) for number in attributes[name]]
-    found = _constant(importer, node, position)
-    return None if found is None else [int(number) for number in np.ravel(found)]
 
 
 def _pads(
@@ -74,8 +44,8 @@ TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3
 
 
 def _convolution(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    weight = _constant(importer, node, 1)
-    bias = _constant(importer, node, 2)
+    weight = constant_at(importer, node, 1)
+    bias = constant_at(importer, node, 2)
     spatial, groups = weight.ndim - 2, int(attributes.get("group", 1))
     source, padding = _pads(importer, node, attributes, spatial, 0.0)
     kind: Any = CONVOLUTIONS[spatial]
@@ -87,8 +57,8 @@ def _convolution(importer: Importer, number: int, node: NodeProto, attributes: A
 
 
 def _transposed(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    weight = _constant(importer, node, 1)
-    bias = _constant(importer, node, 2)
+    weight = constant_at(importer, node, 1)
+    bias = constant_at(importer, node, 2)
     spatial, groups = weight.ndim - 2, int(attributes.get("group", 1))
     pads = list(attributes.get("pads", [0] * 2 * spatial))
     if pads[:spatial] != pads[spatial:] or "output_shape" in attributes:
@@ -106,35 +76,28 @@ def _weighted(
     importer: Importer, number: int, layer: nn.Module, source: fx.Node, weight: Array, bias: Array | None
 ) -> fx.Node:
     """Add a layer whose weight and bias stand in the node as they stand in torch."""
-    _fill(layer, weight=weight, bias=bias)
+    fill(layer, weight=weight, bias=bias)
     importer.slots.append(Slot(number, 1, lambda: array_of(layer.weight)))  # type: ignore[arg-type]
     importer.slots.append(Slot(number, 2, lambda: None if layer.bias is None else array_of(layer.bias)))  # type: ignore[arg-type]
     return importer.layer(layer, number, source)
-
-
-def _fill(layer: nn.Module, **arrays: Array | None) -> None:
-    with torch.no_grad():
-        for name, array in arrays.items():
-            if array is not None:
-                getattr(layer, name).copy_(torch.from_numpy(np.array(array)))
 
 
 NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 
 def _batch_norm(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    scale, shift, mean, variance = (_constant(importer, node, position) for position in range(1, 5))
+    scale, shift, mean, variance = (constant_at(importer, node, position) for position in range(1, 5))
     kind = NORMS[importer.rank(node.input[0]) or 4]
     layer = kind(len(scale), eps=float(attributes.get("epsilon", 1e-5)))
-    _fill(layer, weight=scale, bias=shift, running_mean=mean, running_var=variance)
+    fill(layer, weight=scale, bias=shift, running_mean=mean, running_var=variance)
     for position, name in enumerate(("weight", "bias", "running_mean", "running_var"), start=1):
         importer.slots.append(Slot(number, position, lambda name=name: array_of(getattr(layer, name))))  # type: ignore[misc]
     return importer.layer(layer, number, importer.values[node.input[0]])
 
 
 def _layer_norm(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    scale = _constant(importer, node, 1)
-    shift = _constant(importer, node, 2)
+    scale = constant_at(importer, node, 1)
+    shift = constant_at(importer, node, 2)
     if int(attributes.get("axis", -1)) not in (-1, (importer.rank(node.input[0]) or 0) - 1):
         raise UnsupportedOperator(operator=node.op_type, detail="over more than the last axis")
     layer = nn.LayerNorm(scale.shape[-1], eps=float(attributes.get("epsilon", 1e-5)), bias=shift is not None)
@@ -142,14 +105,14 @@ def _layer_norm(importer: Importer, number: int, node: NodeProto, attributes: At
 
 
 def _gemm(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    weight, bias = _constant(importer, node, 1), _constant(importer, node, 2)
+    weight, bias = constant_at(importer, node, 1), constant_at(importer, node, 2)
     scaled = attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0
     if attributes.get("transA", 0) or scaled or (bias is not None and bias.ndim != 1):
         raise UnsupportedOperator(operator=node.op_type, detail="scaled, or with its input transposed")
     is_transposed = bool(attributes.get("transB", 0))
     rows = weight if is_transposed else weight.T
     layer = nn.Linear(rows.shape[1], rows.shape[0], bias is not None)
-    _fill(layer, weight=rows, bias=bias)
+    fill(layer, weight=rows, bias=bias)
     importer.slots.append(Slot(number, 1, lambda: array_of(layer.weight if is_transposed else layer.weight.T)))
     if bias is not None:
         importer.slots.append(Slot(number, 2, lambda: array_of(layer.bias)))
@@ -161,15 +124,15 @@ def _matmul(importer: Importer, number: int, node: NodeProto, attributes: Attrib
     del attributes
     weight = importer.constants.get(node.input[1])
     if weight is None or weight.ndim != 2 or node.input[0] in importer.constants:
-        return importer.call(torch.matmul, _value(importer, number, node, 0), _value(importer, number, node, 1))
+        return importer.call(torch.matmul, value_at(importer, number, node, 0), value_at(importer, number, node, 1))
     added = _bias_after(importer, node.output[0], weight.shape[1])
     layer = nn.Linear(weight.shape[0], weight.shape[1], added is not None)
-    _fill(layer, weight=weight.T)
+    fill(layer, weight=weight.T)
     importer.slots.append(Slot(number, 1, lambda: array_of(layer.weight.T)))
     result = importer.layer(layer, number, importer.values[node.input[0]])
     if added is not None:
         addition, position = added
-        _fill(layer, bias=importer.constants[importer.nodes[addition].input[position]])
+        fill(layer, bias=importer.constants[importer.nodes[addition].input[position]])
         importer.slots.append(Slot(addition, position, lambda: array_of(layer.bias)))
         importer.skipped.add(addition)
         importer.values[importer.nodes[addition].output[0]] = result
@@ -195,9 +158,9 @@ def _unary(function: Callable[[Tensor], Tensor]) -> Build:
 def _binary(function: Callable[..., Any]) -> Build:
     def build(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
         del attributes
-        result = _value(importer, number, node, 0)
+        result = value_at(importer, number, node, 0)
         for position in range(1, len(node.input)):
-            result = importer.call(function, result, _value(importer, number, node, position))
+            result = importer.call(function, result, value_at(importer, number, node, position))
         return result
 
     return build
@@ -217,7 +180,7 @@ def _with(function: Callable[..., Any], **defaults: float | int) -> Build:
 def _clip(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
     del number
     low, high = (
-        attributes.get(name, _constant(importer, node, position)) for position, name in ((1, "min"), (2, "max"))
+        attributes.get(name, constant_at(importer, node, position)) for position, name in ((1, "min"), (2, "max"))
     )
     limits = [None if limit is None else float(limit) for limit in (low, high)]
     return importer.call(torch.clamp, importer.values[node.input[0]], *limits)
@@ -268,113 +231,10 @@ def _global_average(importer: Importer, number: int, node: NodeProto, attributes
 
 def _reduce_mean(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
     del number
-    axes = _list(importer, node, attributes, "axes", 1)
+    axes = integers_at(importer, node, attributes, "axes", 1)
     if axes is None:
         raise UnsupportedOperator(operator=node.op_type, detail="over all axes")
     return importer.call(torch.mean, importer.values[node.input[0]], axes, keepdim=bool(attributes.get("keepdims", 1)))
-
-
-def _flatten(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    if int(attributes.get("axis", 1)) != 1:
-        raise UnsupportedOperator(operator=node.op_type, detail="not after the batch")
-    return importer.call(torch.flatten, importer.values[node.input[0]], 1)
-
-
-def _reshape(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    """A reshape to (batch, rest) is a flatten, whatever width it names: pruning changes that width."""
-    source = importer.values[node.input[0]]
-    target = importer.constants.get(node.input[1])
-    if target is None:
-        return importer.call(tensors.reshaped, source, importer.values[node.input[1]])
-    sizes = [int(size) for size in target]
-    if _is_flatten(importer, node, sizes):
-        importer.flattens.append(number)
-        return importer.call(torch.flatten, source, 1)
-    if attributes.get("allowzero", 0):
-        raise UnsupportedOperator(operator=node.op_type, detail="with allowzero")
-    return importer.call(tensors.reshaped, source, sizes)
-
-
-def _is_flatten(importer: Importer, node: NodeProto, sizes: list[int]) -> bool:
-    shape = importer.shapes.get(node.input[0])
-    if shape is None or len(sizes) != 2 or len(shape) < 2:
-        return False
-    rest = int(np.prod(shape[1:]))
-    return (sizes[0], sizes[1]) in {(0, -1), (-1, rest), (0, rest), (1, rest), (1, -1)}
-
-
-def _transpose(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    order = attributes.get("perm") or list(reversed(range(importer.rank(node.input[0]) or 2)))
-    return importer.call(torch.permute, importer.values[node.input[0]], [int(axis) for axis in order])
-
-
-def _squeeze(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    axes = _list(importer, node, attributes, "axes", 1)
-    if axes is None:
-        raise UnsupportedOperator(operator=node.op_type, detail="without axes")
-    return importer.call(torch.squeeze, importer.values[node.input[0]], axes)
-
-
-def _unsqueeze(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    axes = _list(importer, node, attributes, "axes", 1) or []
-    return importer.call(tensors.unsqueezed, importer.values[node.input[0]], axes)
-
-
-def _concat(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    parts = [_value(importer, number, node, position) for position in range(len(node.input))]
-    return importer.call(torch.cat, parts, int(attributes["axis"]))
-
-
-def _slice(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    starts, ends = (_list(importer, node, attributes, name, at) for name, at in (("starts", 1), ("ends", 2)))
-    axes = _list(importer, node, attributes, "axes", 3)
-    steps = _list(importer, node, {}, "steps", 4)
-    if starts is None or ends is None or any(step < 1 for step in steps or []):
-        raise UnsupportedOperator(operator=node.op_type, detail="backwards")
-    return importer.call(tensors.sliced, importer.values[node.input[0]], starts, ends, axes, steps)
-
-
-def _gather(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    axis = int(attributes.get("axis", 0))
-    if node.input[0] in importer.constants and axis == 0:  # a table of embeddings
-        table = importer.constants[node.input[0]]
-        layer = nn.Embedding(*table.shape) if table.ndim == 2 else None
-        if layer is not None:
-            _fill(layer, weight=table)
-            importer.slots.append(Slot(number, 0, lambda: array_of(layer.weight)))
-            return importer.layer(layer, number, importer.values[node.input[1]])
-    return importer.call(tensors.gathered, _value(importer, number, node, 0), _value(importer, number, node, 1), axis)
-
-
-def _cast(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    kinds = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool, 11: torch.float64}
-    kind = kinds.get(int(attributes["to"]))
-    if kind is None:
-        raise UnsupportedOperator(operator=node.op_type, detail=f"to type {attributes['to']}")
-    return importer.call(tensors.cast, importer.values[node.input[0]], kind)
-
-
-def _pad(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    pads, value = _list(importer, node, attributes, "pads", 1), _constant(importer, node, 2)
-    mode = bytes(attributes.get("mode", b"constant")).decode()
-    if pads is None or (len(node.input) > 3 and node.input[3]) or mode not in ("constant", "reflect", "edge"):
-        raise UnsupportedOperator(operator=node.op_type, detail=mode)
-    rank = len(pads) // 2
-    flat = [size for axis in reversed(range(rank)) for size in (pads[axis], pads[axis + rank])]
-    while mode != "constant" and flat[-2:] == [0, 0]:
-        flat = flat[:-2]
-    fill = float(attributes.get("value", 0.0) if value is None else value)
-    torch_mode = {"edge": "replicate"}.get(mode, mode)
-    return importer.call(
-        functional.pad, importer.values[node.input[0]], flat, torch_mode, fill if mode == "constant" else None
-    )
 
 
 OPERATORS: dict[str, Build] = {
@@ -411,17 +271,17 @@ OPERATORS: dict[str, Build] = {
     "Mul": _binary(operator.mul),
     "Div": _binary(operator.truediv),
     "Pow": _binary(torch.pow),
-    "Flatten": _flatten,
-    "Reshape": _reshape,
-    "Transpose": _transpose,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Concat": _concat,
-    "Slice": _slice,
-    "Gather": _gather,
+    "Flatten": shaping.flatten,
+    "Reshape": shaping.reshape,
+    "Transpose": shaping.transpose,
+    "Squeeze": shaping.squeeze,
+    "Unsqueeze": shaping.unsqueeze,
+    "Concat": shaping.concat,
+    "Slice": shaping.slices,
+    "Gather": shaping.gather,
     "Shape": _unary(tensors.shape_of),
-    "Cast": _cast,
-    "Pad": _pad,
+    "Cast": shaping.cast,
+    "Pad": shaping.pad,
     "Identity": _unary(tensors.same),
     "Dropout": _unary(tensors.same),  # an exported model is one for inference
 }

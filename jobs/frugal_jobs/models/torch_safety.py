@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from frugal.errors import FrugalError
 
 MAX_UNPACKED_BYTES = 8 * 2**30
+ZIP_MAGIC, PICKLE_MAGIC = b"PK\x03\x04", b"\x80"
 MAX_NESTING = 3  # a .pt2 holds .pt files, which hold pickles
 HARMLESS = re.compile(
     r"torch\.(_utils\._rebuild_\w+|\w*Storage|storage\.\w*Storage|Size|device|serialization\._get_layout|(b?float|u?int|q?u?int|"
@@ -42,9 +43,9 @@ class UnsafeFile(FrugalError):
 
 def check(content: bytes, *, max_bytes: int = MAX_UNPACKED_BYTES, depth: int = 0) -> None:
     """Return when `content`, a pickle or an archive of them, names only what tensors need; raises UnsafeFile."""
-    if content[:4] == b"PK\x03\x04":
+    if content[:4] == ZIP_MAGIC:
         _check_archive(content, max_bytes, depth)
-    elif content[:1] == b"\x80":
+    elif content[:1] == PICKLE_MAGIC:
         _check_pickle(content)
 
 
@@ -58,8 +59,11 @@ def _check_archive(content: bytes, max_bytes: int, depth: int) -> None:
                 raise UnsafeFile(fault=f"unpacks to {unpacked_bytes} bytes, and at most {max_bytes} are allowed")
             for member in archive.infolist():
                 inner = archive.read(member)
-                check(inner, max_bytes=max_bytes, depth=depth + 1)
-                if member.filename.endswith(".json"):
+                if inner[:4] == ZIP_MAGIC:
+                    check(inner, max_bytes=max_bytes, depth=depth + 1)
+                elif member.filename.endswith(".pkl"):  # raw weights beside it may begin like a pickle
+                    _check_pickle(inner)
+                elif member.filename.endswith(".json"):
                     _check_program(inner)
     except zipfile.BadZipFile as error:
         raise UnsafeFile(fault=f"is a damaged archive ({error})", remedy="save or fetch it again") from error
