@@ -14,7 +14,7 @@ from frugal.api.inference_deployment import LatencyObjective
 from frugal.api.status import Size
 from frugal.sizing.demand import history_from_demand
 from frugal.sizing.histogram import CPU_CORES, Histogram
-from frugal.sizing.queueing import MAX_REPLICAS, late_ratio, replicas_for_objective, waits_longer_ratio
+from frugal.sizing.queueing import MAX_REPLICAS, Server, late_ratio, replicas_for_objective, waits_longer_ratio
 from frugal.sizing.recommendation import Recommendation, SizingRequest, recommend
 from frugal.sizing.stability import ProposedChange, hold, urgent_part
 from frugal.sizing.state import WorkloadState
@@ -189,7 +189,7 @@ def test_scaling_all_prices_changes_no_choice(load: list[float], factor: Decimal
 )
 def test_more_servers_never_wait_longer(rate: float, servers: int, service: float, wait: float) -> None:
     shares = [
-        waits_longer_ratio(rate, service_seconds=service, servers=count, wait_seconds=wait)
+        waits_longer_ratio(rate * service, service_seconds=service, servers=count, wait_seconds=wait)
         for count in (servers, servers + 1)
     ]
 
@@ -200,19 +200,18 @@ def test_more_servers_never_wait_longer(rate: float, servers: int, service: floa
     st.floats(min_value=0, max_value=20_000),
     st.integers(min_value=1, max_value=8),
     st.floats(min_value=0.0005, max_value=0.049),
+    st.floats(min_value=1, max_value=5),
     st.sampled_from([0.5, 0.9, 0.99, 0.999]),
 )
 def test_the_count_of_replicas_is_the_smallest_that_holds(
-    rate: float, servers: int, service: float, quantile: float
+    rate: float, servers: int, service: float, occupied: float, quantile: float
 ) -> None:
-    def late(replicas: int) -> float:
-        return late_ratio(
-            rate, replicas=replicas, service_seconds=service, servers_per_replica=servers, threshold_seconds=0.05
-        )
+    replica = Server(servers=servers, service_seconds=service, occupied_seconds=service * occupied)
 
-    count = replicas_for_objective(
-        rate, service_seconds=service, servers_per_replica=servers, threshold_seconds=0.05, quantile=quantile
-    )
+    def late(replicas: int) -> float:
+        return late_ratio(rate, replicas=replicas, replica=replica, threshold_seconds=0.05)
+
+    count = replicas_for_objective(rate, replica=replica, threshold_seconds=0.05, quantile=quantile)
 
     assert count is not None
     assert late(count) <= 1 - quantile or count == MAX_REPLICAS

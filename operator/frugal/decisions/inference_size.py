@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from frugal.api.inference_deployment import InferenceDeploymentSpec, OnExceed, RuntimeName, Scaling, SizingMode
+from frugal.api.inference_deployment import InferenceDeploymentSpec, OnExceed, Scaling, SizingMode
 from frugal.api.status import CostStatus, InferenceDeploymentStatus, Size
 from frugal.decisions.node_prices import hourly_cost
 from frugal.decisions.snapshot import Environment, InferenceSnapshot, Manifest
@@ -129,7 +129,7 @@ def _advice(
         max_replicas=spec.replicas.max,
         scaling_owned=spec.right_sizing.scaling is Scaling.FRUGAL,
         accelerators=tuple(spec.accelerators),
-        servers_per_replica=None if spec.runtime.name is RuntimeName.ONNXRUNTIME else 1,
+        servers_per_replica=1,  # our server computes one batch at a time; what another one can do is not known
     )
     environment = seen.environment
     return recommend(

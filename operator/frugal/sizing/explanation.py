@@ -21,6 +21,7 @@ def figures_of(
 
     hourly: what the applied and the target size cost; here only for display, so a float is enough.
     """
+    replica = needs.replicas.replica
     found: dict[str, float | None] = {
         "history_seconds": state.history_seconds,
         "usage_minutes": state.usage_minutes,
@@ -30,7 +31,8 @@ def figures_of(
         "gpu_p95_ratio": None if state.gpu.is_empty else state.gpu.percentile(0.95),
         "gpu_memory_peak_bytes": None if state.gpu_memory.is_empty else state.gpu_memory.percentile(0.98),
         "peak_requests_per_second": needs.replicas.rate,
-        "service_seconds": needs.replicas.service_seconds,
+        "service_seconds": replica.service_seconds if replica else None,
+        "cpu_seconds_per_request": state.service.cpu_seconds_per_request,
         "needed_replicas": needs.replicas.target,
         "target_cpu_cores": target.cpu.cores,
         "target_memory_bytes": target.memory.whole,
@@ -91,7 +93,7 @@ def _horizontal(figures: Mapping[str, float], request: SizingRequest, needs: Nee
         return f"{replicas} {'stays' if count == 1 else 'stay'}: no load is measured"
     if need.rate == 0:
         return f"{replicas}: no request came"
-    load = f"{need.rate:.3g} req/s (service time {_short(need.service_seconds)})"
+    load = f"{need.rate:.3g} req/s ({_per_request(figures)})"
     if need.basis is Basis.UTILIZATION or request.slo is None:
         return f"{replicas} {verb} utilization under 70 % at {load}"
     if need.basis is Basis.SERVICE_TOO_SLOW:
@@ -103,6 +105,13 @@ def _horizontal(figures: Mapping[str, float], request: SizingRequest, needs: Nee
     if need.target > count:
         return f"{replicas} cannot keep {quantile} under {request.slo.threshold} at {load}"
     return f"{replicas} {verb} {quantile} under {request.slo.threshold} at {load}"
+
+
+def _per_request(figures: Mapping[str, float]) -> str:
+    """Tell the CPU of a request where it is more than its computing."""
+    service, cpu = figures["service_seconds"], figures.get("cpu_seconds_per_request", 0.0)
+    around = f", {_short(cpu)} of CPU" if cpu > 1.05 * service else ""
+    return f"service time {_short(service)}{around}"
 
 
 def _notes(needs: Needs) -> tuple[str, ...]:

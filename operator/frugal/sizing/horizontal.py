@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from frugal.api.inference_deployment import LatencyObjective
-from frugal.sizing.queueing import replicas_for_objective, replicas_for_utilization
+from frugal.sizing.queueing import Server, replicas_for_objective, replicas_for_utilization
 from frugal.sizing.state import WorkloadState
 from frugal.sizing.vertical import confidence, samples_for
 
@@ -31,7 +31,7 @@ class ReplicaNeed:
 
     usual: for the rate that is usual, without what the last hour holds; the CPU of a replica rests on it, so that a
         burst changes replicas and restarts nothing.
-    rate: requests per second that `target` is made for. service_seconds: 0 where it was not measured.
+    rate: requests per second that `target` is made for. replica: None where no service time was measured.
     """
 
     basis: Basis
@@ -40,7 +40,7 @@ class ReplicaNeed:
     upper: int
     usual: int
     rate: float = 0.0
-    service_seconds: float = 0.0
+    replica: Server | None = None
 
 
 def kept(replicas: int, basis: Basis) -> ReplicaNeed:
@@ -49,27 +49,34 @@ def kept(replicas: int, basis: Basis) -> ReplicaNeed:
 
 
 def replica_need(
-    state: WorkloadState, *, objective: LatencyObjective | None, servers_per_replica: int, applied_replicas: int
+    state: WorkloadState,
+    *,
+    objective: LatencyObjective | None,
+    servers_per_replica: int,
+    cores_per_replica: int,
+    applied_replicas: int,
 ) -> ReplicaNeed:
-    """Return the replicas for the peak rate; bounds for the median and for the widened highest rate."""
-    service = state.service.mean_seconds
+    """Return the replicas for the peak rate; bounds for the median and for the widened highest rate.
+
+    servers_per_replica: requests that it computes at a time. cores_per_replica: whole cores that these share.
+    """
     rate = 0.0 if state.rates.is_empty else state.rates.peak(rate_quantile(objective))
-    if state.rates.is_empty or (service is None and rate > 0):
+    replica = _server(state, servers_per_replica, cores_per_replica)
+    if state.rates.is_empty or (replica is None and rate > 0):
         return kept(applied_replicas, Basis.UNMEASURED)
-    seconds = service or 0.0
 
     def count(for_rate: float) -> int:
-        return _count(for_rate, seconds, servers_per_replica, objective)
+        return 1 if replica is None or for_rate == 0 else _count(for_rate, replica, objective)
 
     highest = max(rate, state.rates.peak(1.0)) * (1 + 1 / confidence(state))
     return ReplicaNeed(
-        basis=_basis(seconds, objective),
+        basis=_basis(replica, objective),
         lower=count(min(rate, state.rates.usual(0.5))),
         target=count(rate),
         upper=count(highest),
         usual=count(state.rates.usual(rate_quantile(objective)) or rate),
         rate=rate,
-        service_seconds=seconds,
+        replica=replica,
     )
 
 
@@ -92,24 +99,32 @@ def is_objective_missed(state: WorkloadState, objective: LatencyObjective | None
     return requests >= samples_for(objective.quantile) and share is not None and share < objective.quantile
 
 
-def _basis(service_seconds: float, objective: LatencyObjective | None) -> Basis:
+def _server(state: WorkloadState, servers: int, cores: int) -> Server | None:
+    """Return what a replica can do, or None where no service time was measured.
+
+    A request occupies its server at least while it computes, and for its share of the cores' time with the CPU that it
+    takes around that: what parses a request cannot compute the next one.
+    """
+    service = state.service.mean_seconds
+    if not service:
+        return None
+    cpu = state.service.cpu_seconds_per_request or 0.0
+    return Server(servers=servers, service_seconds=service, occupied_seconds=max(service, cpu * servers / cores))
+
+
+def _basis(replica: Server | None, objective: LatencyObjective | None) -> Basis:
     if objective is None:
         return Basis.UTILIZATION
-    return Basis.SERVICE_TOO_SLOW if service_seconds > objective.threshold.seconds else Basis.OBJECTIVE
+    is_too_slow = replica is not None and replica.service_seconds > objective.threshold.seconds
+    return Basis.SERVICE_TOO_SLOW if is_too_slow else Basis.OBJECTIVE
 
 
-def _count(rate: float, service_seconds: float, servers: int, objective: LatencyObjective | None) -> int:
+def _count(rate: float, replica: Server, objective: LatencyObjective | None) -> int:
     """An objective that no number of replicas keeps still gets enough of them to carry the load."""
-    if service_seconds == 0 or rate == 0:
-        return 1
-    carrying = replicas_for_utilization(rate, service_seconds=service_seconds, servers_per_replica=servers)
+    carrying = replicas_for_utilization(rate, replica=replica)
     if objective is None:
         return carrying
     within = replicas_for_objective(
-        rate,
-        service_seconds=service_seconds,
-        servers_per_replica=servers,
-        threshold_seconds=objective.threshold.seconds,
-        quantile=objective.quantile,
+        rate, replica=replica, threshold_seconds=objective.threshold.seconds, quantile=objective.quantile
     )
     return carrying if within is None else within

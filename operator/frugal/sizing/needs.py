@@ -51,21 +51,21 @@ class Needs:
 
 
 def needs_of(state: WorkloadState, request: SizingRequest, *, now: datetime) -> Needs:
-    """Return the needs; fewer cores mean fewer servers in a replica, so both are found together.
+    """Return the needs; fewer cores mean less that a replica can do, so both are found together.
 
-    The servers of a replica only fall from round to round, so the search ends; it starts from what runs now.
+    The cores of a replica only fall from round to round, so the search ends; it starts from what runs now.
     """
-    servers = request.servers_per_replica or _whole_cores(request.applied.cpu.cores)
+    cores = _whole_cores(request.applied.cpu.cores)
     while True:
-        needs = _needs_with(state, request, servers, now)
-        left = request.servers_per_replica or min(servers, _whole_cores(needs.chosen_cpu.amount))
-        if left == servers:
+        needs = _needs_with(state, request, cores, now)
+        left = min(cores, _whole_cores(needs.chosen_cpu.amount))
+        if left == cores:
             return needs
-        servers = left
+        cores = left
 
 
-def _needs_with(state: WorkloadState, request: SizingRequest, servers: int, now: datetime) -> Needs:
-    replicas = _replica_need(state, request, servers)
+def _needs_with(state: WorkloadState, request: SizingRequest, cores: int, now: datetime) -> Needs:
+    replicas = _replica_need(state, request, cores)
     count = _choose_count(replicas, state, request, now)
     shared_by = _shared_by(replicas, state, request) if request.scaling_owned else None
     cpu = None if state.cpu.is_empty else cpu_need(state, replicas=shared_by)
@@ -80,11 +80,15 @@ def _needs_with(state: WorkloadState, request: SizingRequest, servers: int, now:
     )
 
 
-def _replica_need(state: WorkloadState, request: SizingRequest, servers: int) -> ReplicaNeed:
+def _replica_need(state: WorkloadState, request: SizingRequest, cores: int) -> ReplicaNeed:
     if not request.scaling_owned:
         return kept(request.applied.replicas, Basis.EXTERNAL)
     return replica_need(
-        state, objective=request.slo, servers_per_replica=servers, applied_replicas=request.applied.replicas
+        state,
+        objective=request.slo,
+        servers_per_replica=request.servers_per_replica or cores,
+        cores_per_replica=cores,
+        applied_replicas=request.applied.replicas,
     )
 
 

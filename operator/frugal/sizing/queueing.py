@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 MAX_UTILIZATION = 0.7  # without an objective: the HPA's customary target, far enough from saturation for bursts
 MAX_REPLICAS = 100_000  # where a search for the number needed ends
@@ -31,67 +32,67 @@ def erlang_c(offered_load: float, servers: int) -> float:
     return servers * blocked / (servers - offered_load * (1 - blocked))
 
 
-def waits_longer_ratio(rate_per_second: float, *, service_seconds: float, servers: int, wait_seconds: float) -> float:
+def waits_longer_ratio(offered_load: float, *, service_seconds: float, servers: int, wait_seconds: float) -> float:
     """Return the share of arrivals that wait longer than `wait_seconds` in M/M/c, first come, first served.
 
     P(W > t) = C(c, a) * exp(-(c - a) * t / S); 1 when the load is not less than the servers.
     """
-    offered_load = rate_per_second * service_seconds
     if offered_load >= servers:
         return 1.0
     rest = math.exp(-(servers - offered_load) * max(0.0, wait_seconds) / service_seconds)
     return erlang_c(offered_load, servers) * rest
 
 
-def late_ratio(
-    rate_per_second: float, *, replicas: int, service_seconds: float, servers_per_replica: int, threshold_seconds: float
-) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What one replica can do: `servers` requests at a time.
+
+    service_seconds: compute time of a request, above 0. occupied_seconds: for how long it takes one of the servers,
+    with the CPU time around its computing; at least `service_seconds`.
+    """
+
+    servers: int
+    service_seconds: float
+    occupied_seconds: float
+
+
+def late_ratio(rate_per_second: float, *, replicas: int, replica: Server, threshold_seconds: float) -> float:
     """Return the share of requests that take longer than the threshold when `replicas` share the rate evenly.
 
     A request is late when it waits longer than the threshold less its mean service time: a model of fixed size computes
     about equally long each time. Exponential service in the wait keeps this on the safe side (M/D/c waits less).
     """
-    if service_seconds > threshold_seconds:
+    if replica.service_seconds > threshold_seconds:
         return 1.0
     return waits_longer_ratio(
-        rate_per_second / replicas,
-        service_seconds=service_seconds,
-        servers=servers_per_replica,
-        wait_seconds=threshold_seconds - service_seconds,
+        rate_per_second / replicas * replica.occupied_seconds,
+        service_seconds=replica.service_seconds,
+        servers=replica.servers,
+        wait_seconds=threshold_seconds - replica.service_seconds,
     )
 
 
 def replicas_for_objective(
-    rate_per_second: float,
-    *,
-    service_seconds: float,
-    servers_per_replica: int,
-    threshold_seconds: float,
-    quantile: float,
+    rate_per_second: float, *, replica: Server, threshold_seconds: float, quantile: float
 ) -> int | None:
     """Return the fewest replicas that answer the share `quantile` within the threshold, at least 1.
 
     None when no number does: the service time alone is over the threshold.
     """
-    if service_seconds > threshold_seconds:
+    if replica.service_seconds > threshold_seconds:
         return None
 
     def holds(replicas: int) -> bool:
-        late = late_ratio(
-            rate_per_second,
-            replicas=replicas,
-            service_seconds=service_seconds,
-            servers_per_replica=servers_per_replica,
-            threshold_seconds=threshold_seconds,
-        )
+        late = late_ratio(rate_per_second, replicas=replicas, replica=replica, threshold_seconds=threshold_seconds)
         return late <= 1 - quantile
 
     return _fewest(holds)
 
 
-def replicas_for_utilization(rate_per_second: float, *, service_seconds: float, servers_per_replica: int) -> int:
+def replicas_for_utilization(rate_per_second: float, *, replica: Server) -> int:
     """Return the fewest replicas, at least 1, that are busy for at most `MAX_UTILIZATION` of the time."""
-    return max(1, math.ceil(rate_per_second * service_seconds / servers_per_replica / MAX_UTILIZATION - 1e-9))
+    offered_load = rate_per_second * replica.occupied_seconds
+    return max(1, math.ceil(offered_load / replica.servers / MAX_UTILIZATION - 1e-9))
 
 
 def _fewest(holds: Callable[[int], bool]) -> int:

@@ -48,13 +48,18 @@ class ProposedChange:
 
 
 def urgent_part(applied: Size, proposed: Size) -> Size:
-    """Return `applied` with everything in it that must not wait: the proposed replicas, and what grows."""
+    """Return `applied` with everything in it that must not wait: the proposed replicas, and what grows.
+
+    A limit that grows while its request shrinks belongs to the shrinking: it is no reason for a restart of its own.
+    """
+    memory_shrinks = proposed.memory.value < applied.memory.value
+    limit = applied.memory_limit if memory_shrinks else _larger_limit(applied.memory_limit, proposed.memory_limit)
     return applied.model_copy(
         update={
             "replicas": proposed.replicas,
             "cpu": _larger(applied.cpu, proposed.cpu),
             "memory": _larger(applied.memory, proposed.memory),
-            "memory_limit": _larger_limit(applied.memory_limit, proposed.memory_limit),
+            "memory_limit": limit,
         }
     )
 

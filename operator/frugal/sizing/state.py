@@ -85,7 +85,7 @@ class WorkloadState:
         for sample in observation.usage:
             state = state._with_usage(sample, replicas=max(1, replicas or len(observation.usage)))
         if observation.load is not None:
-            state = state._with_load(observation.load)
+            state = state._with_load(observation.load, _cores_of_all(observation))
         if observation.out_of_memory_bytes:
             state = state._with_kill(max(observation.out_of_memory_bytes))
         return state
@@ -149,12 +149,12 @@ class WorkloadState:
             usage_minute=minute if is_new_minute else self.usage_minute,
         )
 
-    def _with_load(self, load: LoadSample) -> WorkloadState:
+    def _with_load(self, load: LoadSample, cpu_cores: float | None) -> WorkloadState:
         return replace(
             self,
             **self._seen(load.at),
             rates=self.rates.add(load.requests, seconds=load.interval_seconds, at=load.at),
-            service=self.service.add(load),
+            service=self.service.add(load, cpu_cores=cpu_cores),
             latency=self.latency.add(load),
         )
 
@@ -172,6 +172,14 @@ class WorkloadState:
             "last_at": at if self.last_at is None else max(at, self.last_at),
             "out_of_memory": kill if kill is None or kill.at is not None else replace(kill, at=at),
         }
+
+
+def _cores_of_all(observation: Observation) -> float | None:
+    """Return the cores that all replicas use, by the mean of those that were measured."""
+    measured = [sample.cpu_cores for sample in observation.usage if sample.cpu_cores is not None]
+    if not measured or observation.load is None:
+        return None
+    return sum(measured) / len(measured) * max(observation.load.replicas, len(measured))
 
 
 def _saved(at: datetime | None) -> int | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -71,9 +72,10 @@ def test_the_sentence_is_made_of_its_figures() -> None:
 
     figures = answer.figures
     assert answer.explanation == (
-        f"p95 CPU {figures['cpu_p95_cores'] * 1000:.0f}m and peak memory {figures['memory_peak_bytes'] / MIB:.3g}Mi "
-        f"over 23h59m: requests {answer.target.cpu} and {answer.target.memory}; {answer.target.replicas} replicas keep "
-        f"p99 under 50ms at {figures['peak_requests_per_second']:.3g} req/s (service time 3.1 ms)"
+        f"p95 CPU {math.ceil(figures['cpu_p95_cores'] * 1000)}m "
+        f"and peak memory {figures['memory_peak_bytes'] / MIB:.3g}Mi over 23h59m: "
+        f"requests {answer.target.cpu} and {answer.target.memory}; {answer.target.replicas} replicas keep p99 under 50ms "
+        f"at {figures['peak_requests_per_second']:.3g} req/s (service time 3.1 ms, 4 ms of CPU)"
     )
 
 
@@ -286,9 +288,9 @@ def test_an_objective_below_the_service_time_is_said_and_not_paid_for() -> None:
 
 
 def test_without_an_objective_replicas_are_kept_under_seventy_percent() -> None:
-    answer = advice(history(840.0), slo=None, servers_per_replica=1)
+    answer = advice(history(800.0), slo=None, servers_per_replica=1)
 
-    assert answer.target.replicas == 4  # 840 to 882 req/s * 0.0031 / 0.7 = 3.7 to 3.9
+    assert answer.target.replicas == 5  # 800 to 840 req/s * 0.004 s of CPU / 0.7 = 4.6 to 4.8
     assert "under 70 %" in answer.explanation
 
 

@@ -48,6 +48,13 @@ def test_what_saves_waits_and_what_grows_goes_alone() -> None:
     assert urgent_part(size(), proposed) == size(cpu="1", memory="3Gi", replicas=4)
 
 
+def test_a_limit_that_grows_beside_a_smaller_request_waits_with_it() -> None:
+    proposed = size(memory="700Mi").model_copy(update={"memory_limit": Quantity("3Gi")})
+
+    assert reason(proposed, **CLOSED) is Reason.COOLING_DOWN
+    assert urgent_part(size(), proposed) == size()
+
+
 def test_another_accelerator_waits() -> None:
     assert reason(size(accelerator="nvidia.com/gpu", count=1), **CLOSED) is Reason.COOLING_DOWN
 
