@@ -1,4 +1,4 @@
-"""What the operator asks of a compression pod: request.json, mounted from a ConfigMap."""
+"""What the operator asks of a pod: request.json, mounted from a ConfigMap."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ class CompressionRequest(MachineModel):
     uid: str
     inputs_hash: Annotated[str, Field(description="Hash of what defines the result; names the study.")]
     spec: CompressionJobSpec
+
+
+class ReclaimRequest(MachineModel):
+    """What a deleted CompressionJob leaves to be removed (`output.reclaim: Delete`)."""
+
+    uris: Annotated[list[str], Field(description="Folders that it alone wrote: artifacts, report, study.")]

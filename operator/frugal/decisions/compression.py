@@ -7,6 +7,7 @@ it; everything else is read from the children each time.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from frugal.api.compression_job import CompressionJob, CostBenefitMode
@@ -36,8 +37,9 @@ from frugal.decisions.compression_work import Work, find_work, is_gone_or_going,
 from frugal.decisions.conditions import ACCEPTED, Told, refused, retold, triple, written
 from frugal.decisions.events import events_between
 from frugal.decisions.parsing import parsed_compression_job
-from frugal.decisions.plan import ObjectRef, Plan
+from frugal.decisions.plan import ObjectRef, Plan, ref_of
 from frugal.decisions.pods import is_being_deleted
+from frugal.decisions.reclaim import finalizers_for, finalizers_in, plan_removal
 from frugal.decisions.snapshot import CompressionSnapshot, Manifest
 from frugal.errors import InvalidObject
 from frugal.resources.compression import SETTINGS_ANNOTATION, job_name, render_job, render_request, settings_hash
@@ -52,7 +54,7 @@ _UNREPEATABLE = (Reason.SUCCEEDED, Reason.REJECTED)  # the same inputs would end
 def plan_compression(seen: CompressionSnapshot) -> Plan:
     """Return what shall be done and said about a CompressionJob now; a spec that breaks a rule is a plan too."""
     if is_being_deleted(seen.manifest):
-        return Plan(status=None)
+        return plan_removal(seen)
     try:
         job = parsed_compression_job(seen.manifest)
     except InvalidObject as fault:
@@ -212,35 +214,26 @@ def _said(
         *outcome_conditions(stage, status),
         told_worth_it(job.spec.cost_benefit.mode, verdicts.after or (None if stage.is_final else verdicts.before)),
     )
-    return _with_status(seen, status, stage.phase, told, apply, delete, requeue_seconds)
+    plan = _with_status(seen, status, stage.phase, told)
+    return replace(plan, apply=apply, delete=delete, finalizers=finalizers_for(job), requeue_seconds=requeue_seconds)
 
 
 def _refuse(seen: CompressionSnapshot, fault: InvalidObject) -> Plan:
     """Plan nothing, and say which fields are wrong."""
-    return _with_status(seen, status_before(seen.manifest), CompressionPhase.FAILED, refused(fault), (), (), None)
+    plan = _with_status(seen, status_before(seen.manifest), CompressionPhase.FAILED, refused(fault))
+    return replace(plan, finalizers=finalizers_in(seen.manifest))
 
 
 def _with_status(
-    seen: CompressionSnapshot,
-    status: CompressionJobStatus,
-    phase: CompressionPhase,
-    told: Iterable[Told],
-    apply: tuple[Manifest, ...],
-    delete: tuple[ObjectRef, ...],
-    requeue_seconds: float | None,
+    seen: CompressionSnapshot, status: CompressionJobStatus, phase: CompressionPhase, told: Iterable[Told]
 ) -> Plan:
+    """Return a plan that only says something."""
     before = seen.manifest.get("status") or {}
     generation = int(seen.manifest["metadata"].get("generation", 1))
     conditions = written(told, before.get("conditions") or [], generation=generation, now=seen.environment.now)
     update = {"observed_generation": generation, "phase": phase, "conditions": conditions}
     after = status.model_copy(update=update).to_json()
-    return Plan(
-        apply=apply,
-        delete=delete,
-        status=after,
-        events=events_between(before, after),
-        requeue_seconds=requeue_seconds,
-    )
+    return Plan(status=after, events=events_between(before, after))
 
 
 def _present(work: Work) -> tuple[Manifest, ...]:
@@ -249,13 +242,4 @@ def _present(work: Work) -> tuple[Manifest, ...]:
 
 
 def _refs(children: Iterable[Manifest]) -> tuple[ObjectRef, ...]:
-    return tuple(
-        ObjectRef(
-            api_version=one["apiVersion"],
-            kind=one["kind"],
-            namespace=one["metadata"]["namespace"],
-            name=one["metadata"]["name"],
-            uid=one["metadata"].get("uid", ""),
-        )
-        for one in children
-    )
+    return tuple(map(ref_of, children))

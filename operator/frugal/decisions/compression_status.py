@@ -84,7 +84,7 @@ def with_result(
         "cost_benefit": verdicts,
     }
     if result.verdict is ResultVerdict.SUCCEEDED:
-        known |= {"best": result.best, "artifacts": result.artifacts, "report": result.report_uri}
+        known |= {"best": result.best, "artifacts": result.artifacts, "report": _page_of(result.report_uri)}
     return status.model_copy(update=known)
 
 
@@ -117,6 +117,12 @@ def pareto_front(candidates: Iterable[Candidate]) -> list[Candidate]:
     distinct = list({_axes(one): one for one in candidates}.items())
     front = [one for axes, one in distinct if not any(_dominates(other, axes) for other, _ in distinct)]
     return sorted(front, key=lambda one: (one.loss, -one.size_ratio, one.technique))[:MOST_CANDIDATES]
+
+
+def _page_of(report_uri: str) -> str:
+    """Return the report for people, which lies beside the one for programs."""
+    folder, _, name = report_uri.rpartition("/")
+    return f"{folder}/report.html" if name == "report.json" else report_uri
 
 
 def _axes(one: Candidate) -> tuple[float, float, float]:

@@ -45,7 +45,7 @@ from frugal.decisions.inference_size import SizeDecision, decide_size, is_same_r
 from frugal.decisions.inference_stage import Rollout, endpoint_of, rollout_of, stage_of
 from frugal.decisions.node_prices import hourly_cost, labels_of_node
 from frugal.decisions.parsing import parsed_inference_deployment
-from frugal.decisions.plan import Event, ObjectRef, Plan
+from frugal.decisions.plan import Event, ObjectRef, Plan, ref_of
 from frugal.decisions.pods import by_age, is_being_deleted, is_ready
 from frugal.decisions.snapshot import InferenceSnapshot, Manifest
 from frugal.errors import InvalidObject
@@ -179,7 +179,7 @@ def _children(look: _Look, desired: Manifest | None) -> tuple[tuple[Manifest, ..
         if look.seen.environment.capabilities.pod_disruption_budgets:
             apply.append(render_disruption_budget(look.deployment))
         return tuple(apply), ()
-    return tuple(apply), tuple(_ref(one) for one in budgets)
+    return tuple(apply), tuple(ref_of(one) for one in budgets)
 
 
 def _checkpoint(look: _Look) -> Manifest | None:
@@ -340,14 +340,3 @@ def _unchanged(seen: InferenceSnapshot, told: Iterable[Told]) -> Plan:
     }
     after = _status_before(seen.manifest).model_copy(update=update).to_json()
     return Plan(status=after, events=events_between(before, after))
-
-
-def _ref(manifest: Manifest) -> ObjectRef:
-    metadata = manifest["metadata"]
-    return ObjectRef(
-        api_version=manifest["apiVersion"],
-        kind=manifest["kind"],
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata.get("uid", ""),
-    )

@@ -20,6 +20,18 @@ class ObjectRef:
     uid: str
 
 
+def ref_of(manifest: Manifest) -> ObjectRef:
+    """Return the reference by which exactly this child is deleted."""
+    metadata = manifest["metadata"]
+    return ObjectRef(
+        api_version=manifest["apiVersion"],
+        kind=manifest["kind"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A Kubernetes event about the object. The shell posts it under a name made of its content, so only once."""

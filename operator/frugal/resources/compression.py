@@ -73,7 +73,16 @@ def render_job(job: CompressionJob, *, image: str, image_pull_policy: str, ignor
     ignore_disruptions: whether the server can leave evictions out of the count of retries (podFailurePolicy).
     """
     labels = {INPUTS_LABEL: job.spec.inputs_hash()}
-    pod = _pod(job.spec, request_name=job_name(job), image=image, image_pull_policy=image_pull_policy)
+    pod = request_pod(
+        job.spec,
+        container=CONTAINER,
+        module="frugal_jobs",
+        request_name=job_name(job),
+        mounted=_claims(job.spec),
+        needed=requirements(job.spec),
+        image=image,
+        image_pull_policy=image_pull_policy,
+    )
     spec: Manifest = {
         "backoffLimit": job.spec.backoff_limit,
         "activeDeadlineSeconds": job.spec.active_deadline_seconds,
@@ -96,44 +105,49 @@ def settings_hash(job: CompressionJob) -> str:
     return manifest_hash(job.spec.model_dump(mode="json", include=settings))
 
 
-def _pod(spec: CompressionJobSpec, *, request_name: str, image: str, image_pull_policy: str) -> Manifest:
-    mounted = _claims(spec)
+def request_pod(
+    spec: CompressionJobSpec,
+    *,
+    container: str,
+    module: str,
+    request_name: str,
+    mounted: Mapping[str, bool],
+    needed: ResourceRequirements,
+    image: str,
+    image_pull_policy: str,
+) -> Manifest:
+    """Return the spec of a pod that runs `module` of the jobs image on the request in a ConfigMap.
+
+    mounted: its claims, each with whether it is read-only.
+    """
     return {
         **restricted_pod(spec.credentials),
         "restartPolicy": "Never",
-        "containers": [_container(spec, mounted, image=image, image_pull_policy=image_pull_policy)],
-        "volumes": [
-            {"name": "request", "configMap": {"name": request_name}},
-            WORK_VOLUME,
-            *claim_volumes(mounted),
+        "containers": [
+            {
+                "name": container,
+                "image": image,
+                "imagePullPolicy": image_pull_policy,
+                "command": ["python", "-m", module],
+                "env": environment(
+                    {
+                        "FRUGAL_REQUEST": f"{_REQUEST_PATH}/{REQUEST_KEY}",
+                        "OMP_NUM_THREADS": str(_threads(needed)),
+                    }
+                ),
+                **credentials_environment(spec.credentials),
+                "resources": needed.to_json(),
+                "securityContext": restricted_container(),
+                "terminationMessagePath": TERMINATION_LOG_PATH,
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "volumeMounts": [
+                    {"name": "request", "mountPath": _REQUEST_PATH, "readOnly": True},
+                    WORK_MOUNT,
+                    *claim_mounts(mounted),
+                ],
+            }
         ],
-    }
-
-
-def _container(
-    spec: CompressionJobSpec, mounted: Mapping[str, bool], *, image: str, image_pull_policy: str
-) -> Manifest:
-    needed = requirements(spec)
-    variables = {
-        "FRUGAL_REQUEST": f"{_REQUEST_PATH}/{REQUEST_KEY}",
-        "OMP_NUM_THREADS": str(_threads(needed)),
-    }
-    return {
-        "name": CONTAINER,
-        "image": image,
-        "imagePullPolicy": image_pull_policy,
-        "command": ["python", "-m", "frugal_jobs"],
-        "env": environment(variables),
-        **credentials_environment(spec.credentials),
-        "resources": needed.to_json(),
-        "securityContext": restricted_container(),
-        "terminationMessagePath": TERMINATION_LOG_PATH,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "request", "mountPath": _REQUEST_PATH, "readOnly": True},
-            WORK_MOUNT,
-            *claim_mounts(mounted),
-        ],
+        "volumes": [{"name": "request", "configMap": {"name": request_name}}, WORK_VOLUME, *claim_volumes(mounted)],
     }
 
 

@@ -23,6 +23,7 @@ from frugal.units import rfc3339
 
 NOW = datetime(2026, 11, 18, 15, 0, tzinfo=UTC)
 DIGEST = "ab" * 32
+REPORT_DIGEST = "cd" * 32
 PRICES = PriceBook(
     currency="USD",
     source="made for tests",
@@ -201,7 +202,7 @@ def result(verdict: ResultVerdict = ResultVerdict.SUCCEEDED, **changes: Any) -> 
         ]
         if succeeded
         else [],
-        report_uri="pvc://models/out/report.html" if succeeded else "",
+        report_uri=f"pvc://models/out/sha256/{REPORT_DIGEST}/report.json" if succeeded else "",
         trials=4,
         usage=Usage(wall_seconds=60, cpu_seconds=45, peak_memory_bytes=1024**3),
     )
