@@ -7,6 +7,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+NODE_CONFIG := /run/frugal-node/default/admin.kubeconfig
 SOURCES := operator/frugal jobs/frugal_artifacts jobs/frugal_jobs jobs/frugal_serve tests bench docs/generate.py
 IS_SUPPORTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else 'Python 3.11 to 3.13, please')
 
@@ -15,7 +16,7 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: help venv constraints demo test lint types imports generated generate test-unit test-real test-cel kubernetes
-.PHONY: bench kind images clean
+.PHONY: bench kind node clean-node images clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +38,8 @@ constraints: $(STAMP) ## write constraints.txt from what is installed now
 	mv build-constraints.txt constraints.txt
 
 demo: $(STAMP) ## the whole loop on this machine in 4 minutes (CLUSTER=kind|context|node for a real cluster)
-	$(BIN)/frugal demo $(if $(CLUSTER),--cluster $(CLUSTER))
+	$(if $(filter kind node,$(CLUSTER)),$(MAKE) $(CLUSTER))
+	$(if $(filter node,$(CLUSTER)),KUBECONFIG=$(NODE_CONFIG)) $(BIN)/frugal demo $(if $(CLUSTER),--cluster $(CLUSTER))
 
 test: $(STAMP) ## everything; the tests on a real Kubernetes need root on Debian 12 and are skipped without
 	$(MAKE) lint types imports generated test-unit test-real
@@ -79,6 +81,15 @@ kind: $(STAMP) ## a kind cluster with Frugal in it (needs docker, kind and kubec
 	for target in operator jobs serve; do docker build -q --target $$target -t frugal.dev/$$target:0.1.0 . ; done
 	kind load docker-image --name frugal frugal.dev/operator:0.1.0 frugal.dev/jobs:0.1.0 frugal.dev/serve:0.1.0
 	kubectl --context kind-frugal apply -k manifests/base
+
+node: $(STAMP) kubernetes ## a real node on this machine with Frugal in it (root on Debian 12); `make clean-node` ends it
+	$(BIN)/python -m tests.cluster up
+	for extra in operator jobs serve; do \
+	  $(BIN)/python -m tests.cluster load-image $$extra --as frugal.dev/$$extra:0.1.0; done
+	kubectl --kubeconfig $(NODE_CONFIG) apply --validate=false -k manifests/base
+
+clean-node: ## end the node and all that is in it
+	$(BIN)/python -m tests.cluster down
 
 images: $(STAMP) ## build the three images with buildah and note their sizes (root)
 	$(BIN)/python -m bench images

@@ -7,6 +7,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.cluster import build, images, lifecycle, places, runtime
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     advertised.add_argument("count", type=int)
     loaded = verb("load-image", _load_image, "give an image to the node that is up")
     loaded.add_argument("image", help="operator, jobs or serve, or the name for --archive")
+    loaded.add_argument("--as", dest="alias", metavar="NAME", help="another name for our own image")
     loaded.add_argument("--archive", type=Path, help="an OCI or docker image archive instead of our own image")
     based = verb("base-image", _base_image, "write an OCI archive of this interpreter as a base image, with pip")
     based.add_argument("archive", type=Path)
@@ -101,6 +103,7 @@ def _load_image(chosen: argparse.Namespace) -> None:
     from tests.cluster.app_images import app_image  # needs a package, and `build` runs before there are any
 
     image = app_image(chosen.image)
+    image = replace(image, name=chosen.alias or image.name)
     runtime.load(instance, image)
     sys.stdout.write(f"{image.name}\n")
 
