@@ -99,8 +99,7 @@ class Operator:
 @asynccontextmanager
 async def api_of(plane: ControlPlane) -> AsyncIterator[Api]:
     """Connect as the administrator."""
-    os.environ["KUBECONFIG"] = str(plane.kubeconfig)
-    api = await Api.connect()
+    api = await Api.connect(str(plane.kubeconfig))
     try:
         yield api
     finally:

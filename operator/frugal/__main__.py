@@ -165,11 +165,11 @@ def clock() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock that all others are passed
 
 
-async def operate(settings: Settings) -> None:
+async def operate(settings: Settings, kubeconfig: str) -> None:
     """Run the operator until SIGTERM or SIGINT; raises FrugalError when it cannot go on."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    api = await Api.connect()
+    api = await Api.connect(kubeconfig)
     try:
         capabilities = await discover(api)
         _log.info("frugal %s as %s; the server has %s", __version__, settings.identity, capabilities)
@@ -186,7 +186,7 @@ def main() -> int:
         settings = Settings.from_environment(os.environ)
         # A pod's name is its own, but two processes of one developer must not take each other for themselves.
         unique = replace(settings, identity=f"{settings.identity}_{uuid.uuid4().hex[:8]}")
-        asyncio.run(operate(unique))
+        asyncio.run(operate(unique, os.environ.get("KUBECONFIG", "")))
     except (FrugalError, OSError) as error:
         _log.error("%s", error)
         return 1

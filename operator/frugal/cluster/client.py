@@ -6,7 +6,6 @@ Every call ends within its timeout. Nothing here knows an object's meaning; see 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -50,18 +49,21 @@ class Api:
         self.requests = 0  # made since the start
 
     @classmethod
-    async def connect(cls) -> Api:
-        """Return the API of the cluster that this runs in, or else of the kubeconfig; raises ClusterUnavailable."""
+    async def connect(cls, kubeconfig: str = "") -> Api:
+        """Return the API that `kubeconfig` names, by default that of the cluster in which this runs.
+
+        kubeconfig: paths as in the variable KUBECONFIG. Raises ClusterUnavailable when no configuration is usable.
+        """
         configuration = Configuration()
         configuration.connection_pool_maxsize = CONNECTIONS
         configuration.retries = 0  # the queue retries, with backoff and in the open
         try:
-            if "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ:
-                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            else:
+            if kubeconfig:
                 await load_kube_config(  # type: ignore[no-untyped-call]
-                    client_configuration=configuration, persist_config=False
+                    config_file=kubeconfig, client_configuration=configuration, persist_config=False
                 )
+            else:
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except (ConfigException, OSError) as error:
             raise ClusterUnavailable(
                 f"no Kubernetes API to talk to: {error}; set KUBECONFIG, or run in a pod with a ServiceAccount"
