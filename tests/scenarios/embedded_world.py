@@ -105,6 +105,11 @@ class EmbeddedWorld(World):
                 found.append(json.loads(file.read_text()))
         return found
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether `frugal run` runs."""
+        return self._process is not None and self._process.poll() is None
+
     def kill_operator(self) -> None:
         assert self._process is not None
         self._process.kill()
@@ -122,7 +127,7 @@ class EmbeddedWorld(World):
         environment = {**os.environ, "FRUGAL_TICK_SECONDS": "5"}
         with (self._folder / "frugal.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "frugal.cli", "run", *where], env=environment, stdout=log, stderr=log
+                [Path(sys.executable).with_name("frugal"), "run", *where], env=environment, stdout=log, stderr=log
             )
 
     def kill_pod(self, pod: Manifest) -> None:

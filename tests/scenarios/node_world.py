@@ -85,6 +85,11 @@ class NodeWorld(World):
         items: list[Manifest] = listed["items"]
         return items
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the operator's process runs."""
+        return self._operator is not None and self._operator.poll() is None
+
     def kill_operator(self) -> None:
         assert self._operator is not None
         self._operator.kill()

@@ -65,6 +65,11 @@ class World(ABC):
     def events(self, name: str) -> list[Manifest]:
         """Return the events about the object of ours called `name`."""
 
+    @property
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Whether the operator's process runs."""
+
     @abstractmethod
     def kill_operator(self) -> None:
         """End the operator as `kill -9` does, wherever it is."""
@@ -108,6 +113,7 @@ class World(ABC):
         deadline = time.monotonic() + seconds
         status: Manifest = {}
         while time.monotonic() < deadline:
+            assert self.is_alive, "the operator ended by itself: see its log"
             status = self.status(kind, name)
             if status and until(status):
                 return status
