@@ -148,8 +148,8 @@ def test_a_stricter_quantile_never_needs_fewer_replicas(load: list[float], one: 
 def test_bounds_hold_the_target_between_them(load: list[float]) -> None:
     answer = advice(history(load))
 
-    for pick in (lambda one: one.cpu.value, lambda one: one.memory.value, lambda one: one.replicas):
-        assert pick(answer.lower) <= pick(answer.target) <= pick(answer.upper)
+    amounts = [(one.cpu.value, one.memory.value, one.replicas) for one in (answer.lower, answer.target, answer.upper)]
+    assert all(lower <= target <= upper for lower, target, upper in zip(*amounts, strict=True))
 
 
 @settings(max_examples=25, deadline=None)

@@ -47,7 +47,7 @@ def _histogram(name: str, text: str, *labels: str) -> Metric:
 COST = (
     _gauge(
         "frugal_cost_hourly_rate",
-        "Money that the object costs an hour now, by resource (cpu, memory, gpu, storage); the sum is its cost.",
+        "Money that the object costs an hour now, by resource (all: not told apart); the sum is its cost.",
         *OBJECT,
         "resource",
         "currency",

@@ -35,7 +35,11 @@ def size(cpu: str = "500m", replicas: int = 3, **more: object) -> Size:
 def test_a_size_costs_all_its_replicas() -> None:
     cost = size_hourly(BOOK, size())
 
-    assert (cost.cpu, cost.memory, cost.gpu) == (Decimal("0.06"), Decimal("0.03"), 0)  # 3 * 0.5 * 0.04, 3 * 2 * 0.005
+    assert (cost.cpu, cost.memory, cost.gpu) == (
+        Decimal("0.06"),
+        Decimal("0.03"),
+        Decimal(0),
+    )  # 3 * 0.5 * 0.04, 3 * 2 * 0.005
     assert size_hourly(BOOK, size(accelerator="nvidia.com/gpu", count=1)).gpu == 6
 
 
@@ -47,7 +51,7 @@ def test_an_accelerator_without_a_price_makes_the_cost_unknown() -> None:
 def test_the_first_look_has_cost_nothing_yet_and_a_forecast() -> None:
     cost = accrue(None, hourly=Decimal("0.10"), now=MONTH_END - hours(10), currency="USD")
 
-    assert (cost.month_to_date, cost.forecast_month) == (0, 1)  # 10 hours left * 0.10
+    assert (cost.month_to_date, cost.forecast_month) == (Decimal(0), Decimal(1))  # 10 hours left * 0.10
 
 
 def test_what_ran_since_the_last_look_costs_its_own_rate() -> None:
@@ -92,7 +96,7 @@ def test_a_clock_that_went_back_costs_nothing() -> None:
     back = accrue(first, hourly=Decimal(1), now=NOON - hours(1), currency="USD")
     again = accrue(back, hourly=Decimal(1), now=NOON + hours(1), currency="USD")
 
-    assert (back.month_to_date, again.month_to_date) == (0, 1)
+    assert (back.month_to_date, again.month_to_date) == (Decimal(0), Decimal(1))
 
 
 def test_another_currency_starts_anew() -> None:

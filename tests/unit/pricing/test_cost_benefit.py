@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from frugal.units import Duration
 SERVING = ServingCost(hourly=Decimal("1.00"), requests_per_second=100.0)
 
 
-def terms(**more: object) -> CostBenefit:
+def terms(**more: Any) -> CostBenefit:
     return CostBenefit(horizon=Duration("90d"), labour_hours=2, labour_rate=Decimal(60), **more)
 
 

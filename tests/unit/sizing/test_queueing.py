@@ -73,13 +73,13 @@ def test_replicas_that_share_a_rate_are_queues_of_their_own() -> None:
 
 
 def test_the_fewest_replicas_hold_the_objective_and_one_less_does_not() -> None:
-    asked = {"replica": server(0.0031), "threshold_seconds": 0.05}
+    replica = server(0.0031)
 
-    count = replicas_for_objective(840, quantile=0.99, **asked)
+    count = replicas_for_objective(840, replica=replica, threshold_seconds=0.05, quantile=0.99)
 
     assert count is not None
-    assert late_ratio(840, replicas=count, **asked) <= 0.01
-    assert late_ratio(840, replicas=count - 1, **asked) > 0.01
+    assert late_ratio(840, replicas=count, replica=replica, threshold_seconds=0.05) <= 0.01
+    assert late_ratio(840, replicas=count - 1, replica=replica, threshold_seconds=0.05) > 0.01
 
 
 def test_no_replicas_help_when_one_request_computes_too_long() -> None:

@@ -74,7 +74,8 @@ def test_the_sentence_is_made_of_its_figures() -> None:
     assert answer.explanation == (
         f"p95 CPU {math.ceil(figures['cpu_p95_cores'] * 1000)}m "
         f"and peak memory {figures['memory_peak_bytes'] / MIB:.3g}Mi over 23h59m: "
-        f"requests {answer.target.cpu} and {answer.target.memory}; {answer.target.replicas} replicas keep p99 under 50ms "
+        f"requests {answer.target.cpu} and {answer.target.memory}; "
+        f"{answer.target.replicas} replicas keep p99 under 50ms "
         f"at {figures['peak_requests_per_second']:.3g} req/s (service time 3.1 ms, 4 ms of CPU)"
     )
 

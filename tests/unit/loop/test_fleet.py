@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from frugal.api.price_book import PriceBook
-from frugal.decisions.snapshot import Environment, Measured
-from frugal.metrics.fleet import Seen, compression_figures, fleet_snapshot, inference_figures
+from frugal.loop.fleet import fleet_snapshot
+from frugal.loop.measurements import Measurements
+from frugal.loop.ports import INFERENCE_DEPLOYMENT, ObjectKey, Reading
+from frugal.metrics.snapshot import FleetSnapshot
 from frugal.sizing.samples import LoadSample, Observation, UsageSample
-from frugal.sizing.state import WorkloadState
+from tests.fakes.cluster import FakeCluster
 
+KEY = ObjectKey(INFERENCE_DEPLOYMENT, "shop", "fashion")
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 SIZE = {"cpu": "500m", "memory": "1Gi", "replicas": 2}
 STATUS: dict[str, Any] = {
@@ -37,12 +39,6 @@ STATUS: dict[str, Any] = {
 }
 
 
-def environment(**entry: str) -> Environment:
-    prices = {"cpuPerCoreHour": "0.04", "memoryPerGiBHour": "0.01"} | entry
-    book = {"currency": "USD", "source": "a test", "retrievedAt": "2026-03-01", "entries": [prices]}
-    return Environment(now=NOON, jobs_image="jobs", serve_image="serve", prices=PriceBook.model_validate(book))
-
-
 def manifest(status: dict[str, Any] | None = None, *, kind: str = "InferenceDeployment", **spec: Any) -> dict[str, Any]:
     return {
         "kind": kind,
@@ -52,7 +48,7 @@ def manifest(status: dict[str, Any] | None = None, *, kind: str = "InferenceDepl
     }
 
 
-def measured(latencies: tuple[tuple[float, int], ...] = ((0.05, 990), (0.1, 1_000))) -> Measured:
+def measured() -> Measurements:
     usage = tuple(UsageSample(at=NOON, cpu_cores=cores, memory_bytes=2**29) for cores in (0.2, 0.3))
     load = LoadSample(
         at=NOON,
@@ -60,46 +56,49 @@ def measured(latencies: tuple[tuple[float, int], ...] = ((0.05, 990), (0.1, 1_00
         requests=1_000,
         failed=0,
         service_seconds=0.003,
-        latency_buckets=latencies,
+        latency_buckets=((0.05, 990), (0.1, 1_000)),
         in_flight=0,
         replicas=2,
     )
-    state = WorkloadState.empty().observe(Observation(usage=usage, load=load))
-    return Measured(state=state, observed_at=NOON, usage=usage, load=load)
+    known = Measurements()
+    observed = {KEY: Observation(usage=usage, load=load)}
+    list(known.take(Reading(observations=observed, problems={}, ages_seconds={"pods": 3.0}), now=NOON))
+    return known
 
 
-def test_the_parts_of_the_cost_add_up_to_what_status_says() -> None:
-    figures = inference_figures(Seen(manifest=manifest(STATUS)), environment())
+def fleet(*manifests: dict[str, Any], measurements: Measurements | None = None, at: datetime = NOON) -> FleetSnapshot:
+    cluster = FakeCluster()
+    for one in manifests:
+        cluster.create(one)
+    return fleet_snapshot(cluster, measurements or Measurements(), now=at, is_leader=True, queue_depth=2)
 
-    assert figures.hourly == {"cpu": Decimal("0.04"), "memory": Decimal("0.02")}  # 2 * 0.5 * 0.04, 2 * 1 * 0.01
-    assert sum(figures.hourly.values()) == Decimal("0.06")
+
+def inference(status: dict[str, Any] | None = None, *, measurements: Measurements | None = None, **spec: Any) -> Any:
+    (figures,) = fleet(manifest(status, **spec), measurements=measurements).inferences
+    return figures
+
+
+def test_the_cost_is_what_status_says_and_the_month_goes_on_by_itself() -> None:
+    figures = inference(STATUS)
+
+    assert figures.hourly == {"all": Decimal("0.06")}
+    assert figures.month_to_date == Decimal("13.505")  # 13.50 five minutes ago, at 0.06 an hour
     assert figures.is_price_missing is False
 
 
-def test_a_price_that_changed_since_does_not_change_the_sum() -> None:
-    figures = inference_figures(Seen(manifest=manifest(STATUS)), environment(cpuPerCoreHour="0.40"))
-
-    assert sum(figures.hourly.values()) == pytest.approx(Decimal("0.06"))
-
-
-def test_without_prices_the_last_known_cost_is_one_sum() -> None:
-    figures = inference_figures(
-        Seen(manifest=manifest(STATUS)), Environment(now=NOON, jobs_image="jobs", serve_image="serve")
-    )
-
-    assert figures.hourly == {"all": Decimal("0.06")}
-    assert figures.is_price_missing is True
+def test_without_a_cost_a_price_is_missing() -> None:
+    assert inference({key: value for key, value in STATUS.items() if key != "cost"}).is_price_missing is True
 
 
 def test_savings_are_rates_an_hour() -> None:
-    figures = inference_figures(Seen(manifest=manifest(STATUS)), environment())
+    figures = inference(STATUS)
 
     assert figures.recommended_saving_hourly == Decimal("0.02")  # 14.60 / 730
     assert figures.saved_hourly == Decimal("0.04")  # 0.10 - 0.06
 
 
 def test_use_is_a_sum_and_utilization_a_mean_of_the_replicas() -> None:
-    figures = inference_figures(Seen(manifest=manifest(STATUS), measured=measured()), environment())
+    figures = inference(STATUS, measurements=measured())
 
     assert figures.cpu_cores == pytest.approx(0.5)
     assert figures.memory_bytes == 2**30
@@ -108,35 +107,37 @@ def test_use_is_a_sum_and_utilization_a_mean_of_the_replicas() -> None:
     assert figures.samples == 1
 
 
-def test_the_objective_is_shown_with_what_was_measured_of_it() -> None:
-    slo = {"latency": {"threshold": "50ms", "quantile": 0.99}}
+def test_figures_of_a_reading_that_failed_are_not_shown() -> None:
+    known = measured()
+    list(known.take(Reading(observations={}, problems={KEY: "no answer"}, ages_seconds={}), now=NOON))
 
-    figures = inference_figures(Seen(manifest=manifest(STATUS, slo=slo), measured=measured()), environment())
+    assert inference(STATUS, measurements=known).cpu_cores is None
+
+
+def test_the_objective_is_shown_with_what_was_measured_of_it() -> None:
+    figures = inference(STATUS, measurements=measured(), slo={"latency": {"threshold": "50ms", "quantile": 0.99}})
 
     assert (figures.slo_target_seconds, figures.slo_quantile, figures.slo_observed_seconds) == (0.05, 0.99, 0.05)
     assert (figures.slo_met, figures.slo_missed) == (990, 10)
 
 
-def test_only_a_reason_that_holds_back_is_told_as_such() -> None:
+def test_why_a_change_waits_is_told_only_while_it_waits() -> None:
     def held(reason: str, status: str) -> str:
         said = {"type": "RightSized", "status": status, "reason": reason, "lastTransitionTime": "2026-03-10T11:00:00Z"}
-        return inference_figures(Seen(manifest=manifest(STATUS | {"conditions": [said]})), environment()).held_back
+        return str(inference(STATUS | {"conditions": [said]}).held_back)
 
     assert held("CoolingDown", "False") == "CoolingDown"
-    assert held("Recommended", "False") == ""
     assert held("Applied", "True") == ""
 
 
 def test_a_brand_new_object_shows_what_is_known_of_it() -> None:
-    figures = inference_figures(Seen(manifest=manifest()), environment())
+    figures = inference()
 
-    assert (figures.hourly, figures.applied, figures.is_price_missing) == ({}, None, False)
+    assert (figures.hourly, figures.applied, figures.recommended) == ({}, None, {})
 
 
 def test_a_status_that_cannot_be_read_is_taken_for_none() -> None:
-    broken = manifest({"cost": {"hourly": "a lot"}})
-
-    assert inference_figures(Seen(manifest=broken), environment()).month_to_date is None
+    assert inference({"cost": {"hourly": "a lot"}}).month_to_date is None
 
 
 def test_a_compression_shows_its_best_candidate() -> None:
@@ -146,20 +147,15 @@ def test_a_compression_shows_its_best_candidate() -> None:
         "cost": {"amount": "0.42", "currency": "USD"},
     }
 
-    figures = compression_figures(manifest(status, kind="CompressionJob"))
+    (figures,) = fleet(manifest(status, kind="CompressionJob")).compressions
 
     assert (figures.phase, figures.size_ratio, figures.speedup_ratio) == ("Succeeded", 7.9, 3.2)
     assert (figures.loss_points, figures.loss_upper_points, figures.cost) == (0.21, 0.43, Decimal("0.42"))
 
 
-def test_a_fleet_has_both_kinds() -> None:
-    fleet = fleet_snapshot(
-        (Seen(manifest=manifest(STATUS)), Seen(manifest=manifest(kind="CompressionJob"))),
-        environment=environment(),
-        version="0.1.0",
-        python_version="3.11",
-        input_ages_seconds={"pods": 3.0},
-    )
+def test_a_fleet_has_both_kinds_and_the_age_of_its_inputs() -> None:
+    seen = fleet(manifest(STATUS), manifest(kind="CompressionJob"), measurements=measured())
 
-    assert (fleet.at, len(fleet.inferences), len(fleet.compressions)) == (NOON, 1, 1)
-    assert fleet.compressions[0].phase == "Pending"
+    assert (seen.at, len(seen.inferences), len(seen.compressions), seen.queue_depth) == (NOON, 1, 1, 2)
+    assert seen.input_ages_seconds == {"pods": 3.0}
+    assert seen.compressions[0].phase == "Pending"
