@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from frugal.cli.options import add_state, duration_seconds, volume
+from frugal.settings import Settings
 
 
 def add(commands: Any) -> None:
@@ -30,9 +33,14 @@ def add(commands: Any) -> None:
         metavar="CLAIM=DIR",
         help="the folder behind a claim (default: its annotation frugal.dev/path, else STATE/volumes/CLAIM)",
     )
-    command.add_argument("--metrics-port", type=int, default=9095, metavar="PORT", help="/metrics on loopback (9095)")
     command.add_argument(
-        "--tick", type=duration_seconds, default=15.0, metavar="DURATION", help="between two looks at the pods (15s)"
+        "--metrics-port", type=int, metavar="PORT", help="/metrics on loopback (FRUGAL_METRICS_PORT, else 9095)"
+    )
+    command.add_argument(
+        "--tick",
+        type=duration_seconds,
+        metavar="DURATION",
+        help="between two looks at the pods (FRUGAL_TICK_SECONDS, else 15s)",
     )
     command.add_argument(
         "--until",
@@ -53,11 +61,18 @@ def run(arguments: argparse.Namespace) -> int:
         paths=tuple(arguments.filename),
         state=arguments.state,
         volumes=dict(arguments.volume),
-        metrics_port=arguments.metrics_port,
-        tick_seconds=arguments.tick,
+        settings=_settings(arguments),
         until=arguments.until,
         timeout_seconds=arguments.timeout,
     )
     goal = asyncio.run(run_shell(options))
     was_asked_for = bool(options.until or options.timeout_seconds)
     return 1 if was_asked_for and goal is not Goal.REACHED else 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """Return the operator's own settings: the environment's, with the flags over them; raises InvalidSettings."""
+    flags = {"metrics_port": arguments.metrics_port, "tick_seconds": arguments.tick}
+    return replace(
+        Settings.from_environment(os.environ), **{name: one for name, one in flags.items() if one is not None}
+    )

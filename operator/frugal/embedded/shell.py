@@ -37,6 +37,7 @@ from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
 from frugal.telemetry.scrape import PodScraper
 
+DEFAULT_SETTINGS = Settings()
 LOOPBACK = "127.0.0.1"
 REFRESH_SECONDS = 0.5  # the live table
 FLEET_SECONDS = 5.0  # a scrape waits so long for the loop
@@ -55,8 +56,7 @@ class RunOptions:
     paths: tuple[Path, ...]
     state: Path
     volumes: Mapping[str, Path] = field(default_factory=dict)
-    metrics_port: int = 9095
-    tick_seconds: float = 15.0
+    settings: Settings = DEFAULT_SETTINGS
     until: str = ""
     timeout_seconds: float | None = None
     timing: Timing = DEFAULT_TIMING
@@ -68,7 +68,7 @@ class Shell:
     def __init__(self, options: RunOptions, folder: StateFolder, console: Console) -> None:
         self._options, self._console = options, console
         self._clock: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: TID251 (the shell's own clock)
-        settings = Settings(metrics_port=options.metrics_port, tick_seconds=options.tick_seconds)
+        settings = options.settings
         self._price_book = settings.price_book
         self.store = Store(folder, self._clock)
         self._folder = folder
@@ -97,7 +97,7 @@ class Shell:
 
     async def run(self) -> Goal:
         """Work until stopped or until the goal is decided; every pod has ended when this returns."""
-        metrics = self._serve_metrics()
+        self._metrics = self._serve_metrics()
         try:
             self.node.recover()
             self.store.subscribe(self._notice)
@@ -105,7 +105,7 @@ class Shell:
             self.engine.notice_all()
             return await self._work()
         finally:
-            metrics.stop()
+            self._metrics.stop()
 
     async def _work(self) -> Goal:
         goal = asyncio.create_task(self._await_goal())
@@ -154,7 +154,7 @@ class Shell:
         return asyncio.run_coroutine_threadsafe(snapshot(), self._loop).result(FLEET_SECONDS)
 
     def _serve_metrics(self) -> MetricsServer:
-        port = self._options.metrics_port
+        port = self._options.settings.metrics_port
         try:
             return serve_metrics(self._registry, address=LOOPBACK, port=port)
         except OSError as error:
@@ -189,7 +189,7 @@ class Shell:
         if not self._console.is_terminal:
             await self._print_lines()
             return
-        footer = f"state {self._folder.root}  metrics http://{LOOPBACK}:{self._options.metrics_port}/metrics"
+        footer = f"state {self._folder.root}  metrics http://{LOOPBACK}:{self._metrics.port}/metrics"
         with Live(console=self._console, auto_refresh=False) as live:
             while not self._stop.is_set():
                 live.update(live_table(self._objects(), self._files.faults, footer), refresh=True)

@@ -16,6 +16,7 @@ from frugal.embedded.pod_template import Ports
 from frugal.embedded.shell import RunOptions, Shell
 from frugal.embedded.state_folder import StateFolder
 from frugal.loop.ports import ObjectKey
+from frugal.settings import Settings
 from frugal.telemetry.counters import PodCounters, pod_counters
 from frugal.telemetry.exposition import parse_exposition
 from frugal.telemetry.scrape import pod_address
@@ -79,8 +80,7 @@ class EmbeddedWorld:
             paths=(self._folder / "manifests",),
             state=self._state.root,
             volumes={CLAIM: self._models},
-            metrics_port=self._metrics_port,
-            tick_seconds=TICK_SECONDS,
+            settings=Settings(metrics_port=self._metrics_port, tick_seconds=TICK_SECONDS),
         )
         self._shell = Shell(options, self._state, self._console)
         if checkpoint is not None:
