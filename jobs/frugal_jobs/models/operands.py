@@ -47,6 +47,7 @@ def integers_at(
 
 
 def fill(layer: nn.Module, **arrays: Array | None) -> None:
+    """Copy `arrays` into the tensors of `layer` by name; None leaves one as it is."""
     with torch.no_grad():
         for name, array in arrays.items():
             if array is not None:

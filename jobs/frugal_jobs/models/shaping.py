@@ -15,6 +15,7 @@ from frugal_jobs.models.trainable import Slot, array_of
 
 
 def flatten(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """All axes after the batch become one."""
     del number
     if int(attributes.get("axis", 1)) != 1:
         raise UnsupportedOperator(operator=node.op_type, detail="not after the batch")
@@ -45,12 +46,14 @@ def _is_flatten(importer: Importer, node: NodeProto, sizes: list[int]) -> bool:
 
 
 def transpose(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """The axes in another order; backwards where none is given."""
     del number
     order = attributes.get("perm") or list(reversed(range(importer.rank(node.input[0]) or 2)))
     return importer.call(torch.permute, importer.values[node.input[0]], [int(axis) for axis in order])
 
 
 def squeeze(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """Axes of size 1 go; which ones must be said."""
     del number
     axes = integers_at(importer, node, attributes, "axes", 1)
     if axes is None:
@@ -59,17 +62,20 @@ def squeeze(importer: Importer, number: int, node: NodeProto, attributes: Attrib
 
 
 def unsqueeze(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """Axes of size 1 come."""
     del number
     axes = integers_at(importer, node, attributes, "axes", 1) or []
     return importer.call(tensors.unsqueezed, importer.values[node.input[0]], axes)
 
 
 def concat(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """Tensors one after the other along an axis."""
     parts = [value_at(importer, number, node, position) for position in range(len(node.input))]
     return importer.call(torch.cat, parts, int(attributes["axis"]))
 
 
 def slices(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """A part along some axes, forwards."""
     del number
     starts, ends = (integers_at(importer, node, attributes, name, at) for name, at in (("starts", 1), ("ends", 2)))
     axes = integers_at(importer, node, attributes, "axes", 3)
@@ -80,6 +86,7 @@ def slices(importer: Importer, number: int, node: NodeProto, attributes: Attribu
 
 
 def gather(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """Chosen slices; from a constant table they are embeddings, which can be trained."""
     axis = int(attributes.get("axis", 0))
     if node.input[0] in importer.constants and axis == 0:  # a table of embeddings
         table = importer.constants[node.input[0]]
@@ -94,6 +101,7 @@ def gather(importer: Importer, number: int, node: NodeProto, attributes: Attribu
 
 
 def cast(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """Another type, of those that torch and ONNX share."""
     del number
     kinds = {1: torch.float32, 6: torch.int32, 7: torch.int64, 9: torch.bool, 11: torch.float64}
     kind = kinds.get(int(attributes["to"]))
@@ -103,6 +111,7 @@ def cast(importer: Importer, number: int, node: NodeProto, attributes: Attribute
 
 
 def pad(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    """More around the edges: a constant, a reflection or the edge itself."""
     del number
     pads, value = integers_at(importer, node, attributes, "pads", 1), constant_at(importer, node, 2)
     mode = bytes(attributes.get("mode", b"constant")).decode()

@@ -142,8 +142,8 @@ def _made(source: ModelSource) -> nn.Module:
     """Return the empty module of the factory, which comes from the image, not from the file."""
     field = "spec.model.factory"
     if not source.factory:
-        raise _fault(source, "is missing, and weights alone say nothing of the network",
-                     "name an entry point package.module:function that makes the module", field=field, value="''")  # fmt: skip
+        remedy = "name an entry point package.module:function that makes the module"
+        raise _fault(source, "is missing, and weights say nothing of the network", remedy, field=field, value="''")
     name, _, function = source.factory.partition(":")
     try:
         module = getattr(importlib.import_module(name), function)()

@@ -55,7 +55,7 @@ def small_cnn(*, width: int = 16, classes: int = 4, size: int = 8) -> Model:
         helper.make_node("Gemm", ["f", "w3", "b3"], ["y"], transB=1),
     ]
     flat = width * (size // 2) ** 2
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         "w1": random(width, 1, 3, 3, seed=1),
         "b1": random(width, seed=2),
         "w2": random(width, width, 3, 3, seed=3, scale=0.1),

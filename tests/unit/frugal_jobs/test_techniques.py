@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,8 +25,8 @@ PIXELS, LABELS = digits()
 FEED = samples_of(PIXELS[:64], None)
 
 
-def outputs(model: Model) -> NDArray[np.generic]:
-    return outputs_of(model, FEED.batches())
+def outputs(model: Model) -> NDArray[np.float64]:
+    return np.asarray(outputs_of(model, FEED.batches()), np.float64)
 
 
 def test_a_cleaned_graph_is_smaller_and_answers_equally_to_the_bit() -> None:
@@ -109,7 +110,7 @@ def test_a_model_whose_convolutions_stay_in_float_is_objected_to() -> None:
         helper.make_node("Conv", ["d", "w"], ["c"]),
         helper.make_node("Conv", ["c", "w2"], ["y"]),
     ]
-    weights = {"s": np.array(0.1, np.float32), "z": np.array(128, np.uint8), "w": random(4, 1, 3, 3),
+    weights: dict[str, NDArray[Any]] = {"s": np.array(0.1, np.float32), "z": np.array(128, np.uint8), "w": random(4, 1, 3, 3),
                "w2": random(4, 4, 3, 3)}  # fmt: skip
     model = model_of(nodes, weights, takes=(1, 1, 8, 8), gives=None)
 
