@@ -32,6 +32,7 @@ class LogFollowers:
     def __init__(self, api: Api, wake: Wake) -> None:
         self._api, self._wake = api, wake
         self._lines: dict[str, deque[str]] = {}  # by the pod's uid
+        self._newest: dict[str, str] = {}  # moment of the newest line, by the pod's uid
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def lines(self, pod: Manifest) -> tuple[str, ...]:
@@ -51,6 +52,7 @@ class LogFollowers:
     def forget(self, uid: str) -> None:
         """End the follower of one pod, and forget what it printed."""
         self._lines.pop(uid, None)
+        self._newest.pop(uid, None)
         if (task := self._tasks.pop(uid, None)) is not None:
             task.cancel()
 
@@ -63,10 +65,9 @@ class LogFollowers:
 
     async def _follow(self, pod: Manifest) -> None:
         """Read the pod's log to its end, through any number of lost connections."""
-        last = ""
         while True:
             try:
-                last = await self._read(pod, last)
+                await self._read(pod)
                 if await self._has_ended(pod):
                     return
             except NotFound:
@@ -78,9 +79,10 @@ class LogFollowers:
                 return
             await asyncio.sleep(RESUME_SECONDS)
 
-    async def _read(self, pod: Manifest, last: str) -> str:
-        """Keep what comes after the moment `last`, until the stream ends; return the moment of the newest line."""
+    async def _read(self, pod: Manifest) -> None:
+        """Keep what comes after the newest line that is known, until the stream ends, in whatever way."""
         metadata = pod["metadata"]
+        last = self._newest.get(metadata["uid"], "")
         query = {"follow": "true", "timestamps": "true", "container": pod["spec"]["containers"][0]["name"]}
         if last:
             query["sinceTime"] = f"{last[:19]}Z"  # whole seconds: lines of that second come again
@@ -90,10 +92,9 @@ class LogFollowers:
             async for lines in _whole_lines(content):
                 told = [(moment, text) for moment, text in map(_parted, lines) if moment > last]
                 kept.extend(text for _, text in told)
-                last = max([last, *(moment for moment, _ in told)])
+                last = self._newest[metadata["uid"]] = max([last, *(moment for moment, _ in told)])
                 if any(text.startswith("{") for _, text in told):
                     self._wake(pod)
-        return last
 
     async def _has_ended(self, pod: Manifest) -> bool:
         metadata = pod["metadata"]
