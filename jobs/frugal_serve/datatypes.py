@@ -105,6 +105,8 @@ def decode_json(values: object, datatype: Datatype) -> Array:
     found: Array = np.array(values)  # ragged nesting raises ValueError
     if found.dtype.kind == "O" and datatype.is_float:
         found = _with_nan(found)
+    elif found.dtype.kind in "fO" and datatype.dtype.kind == "u":
+        found = _above_int64(values, found)
     if found.dtype.kind not in datatype.json_kinds:
         raise ValueError(f"holds values that are no {datatype.name}")
     return _narrowed(found, datatype)
@@ -121,6 +123,15 @@ def _with_nan(found: Array) -> Array:
     if not all(value is None or type(value) in {int, float} for value in found.ravel().tolist()):
         return found
     return found.astype(np.float64)  # None becomes NaN
+
+
+def _above_int64(values: list[object], found: Array) -> Array:
+    """Return whole numbers that numpy took for floats, because some of them are above the largest int64."""
+    whole: Array = np.array(values, dtype=object)
+    numbers = whole.ravel().tolist()
+    if not all(type(number) is int and 0 <= number < 2**64 for number in numbers):
+        return found
+    return whole.astype(np.uint64)
 
 
 def _narrowed(found: Array, datatype: Datatype) -> Array:

@@ -118,6 +118,12 @@ def test_a_value_that_its_datatype_does_not_have_is_refused(datatype: str, value
     assert words in refusal({"inputs": [entry(datatype=datatype, data=values)]}, model(datatype))
 
 
+def test_the_largest_numbers_come_in_whole_beside_small_ones() -> None:
+    request = parse({"inputs": [entry(datatype="UINT64", data=[2**64 - 1, 0])]}, model("UINT64"))
+
+    assert request.tensors["x"].tolist() == [[2**64 - 1, 0]]
+
+
 def test_inputs_must_have_one_number_of_rows() -> None:
     two = entry(name="z", shape=[2, 2], data=[1, 2, 3, 4])
 
