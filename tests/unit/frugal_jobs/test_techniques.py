@@ -110,8 +110,12 @@ def test_a_model_whose_convolutions_stay_in_float_is_objected_to() -> None:
         helper.make_node("Conv", ["d", "w"], ["c"]),
         helper.make_node("Conv", ["c", "w2"], ["y"]),
     ]
-    weights: dict[str, NDArray[Any]] = {"s": np.array(0.1, np.float32), "z": np.array(128, np.uint8), "w": random(4, 1, 3, 3),
-               "w2": random(4, 4, 3, 3)}  # fmt: skip
+    weights: dict[str, NDArray[Any]] = {
+        "s": np.array(0.1, np.float32),
+        "z": np.array(128, np.uint8),
+        "w": random(4, 1, 3, 3),
+        "w2": random(4, 4, 3, 3),
+    }
     model = model_of(nodes, weights, takes=(1, 1, 8, 8), gives=None)
 
     reason = objection(model)
