@@ -35,8 +35,8 @@ FLEETS = (100, 1000)
 AT_A_TIME = 8  # objects created at a time
 SETTLE_SECONDS = 600.0
 
-# Measured on the same kind of machine: kopf 1.45 with create/update handlers and a timer writes 3 times for an object
-# and needs 173 MiB for 1,000 of them, without any child (docs/decisions/20261124-kubernetes-client.md).
+# kopf 1.45 with create/update handlers and a timer, for 1,000 objects without any child, on two shared cores
+# (docs/decisions/20261124-kubernetes-client.md).
 KOPF_TIMER_MEMORY_MIB = 173.0
 
 
