@@ -1,6 +1,6 @@
 """What the compression pod reaches on Fashion-MNIST by itself: `python -m bench.compression [SECONDS]` (default 600).
 
-The data comes from FASHION_MNIST (a folder with its files, at any depth), or from Debian's package dataset-fashion-mnist
+The data comes from FASHION_MNIST (a folder, its files at any depth), or from Debian's package dataset-fashion-mnist
 by apt-get download and dpkg -x, without root. Trains the example network, then gives the pod SECONDS for everything.
 """
 
@@ -40,8 +40,8 @@ def data(folder: Path) -> Path:
 def example(folder: Path) -> None:
     """Train the example network and write it with its data to `folder`."""
     command = [
-        sys.executable, "-m", "frugal_jobs.examples.fashion_mnist", "--data", str(data(folder)), "--output", str(folder),
-        "--seconds", str(TRAINING_SECONDS),
+        sys.executable, "-m", "frugal_jobs.examples.fashion_mnist", "--data", str(data(folder)),
+        "--output", str(folder), "--seconds", str(TRAINING_SECONDS),
     ]  # fmt: skip
     subprocess.run(command, check=True, env=os.environ | ONE_THREAD, stdout=sys.stderr)
 
@@ -81,7 +81,10 @@ def figures(result: CompressionResult, seconds: float) -> list[Figure]:
     if result.verdict is not ResultVerdict.SUCCEEDED or best is None or best.loss_upper_bound is None:
         raise SystemExit(f"compression: {result.verdict.value}: {result.message}")
     return [
-        Figure(figure="file, times smaller", value=best.size_ratio, unit="x", goal=Goal(direction="at least", value=12)),
+        Figure(
+            figure="file, times smaller", value=best.size_ratio, unit="x",
+            goal=Goal(direction="at least", value=12),
+        ),
         Figure(
             figure="latency at batch 1, times as fast", value=best.latency_ratio, unit="x",
             goal=Goal(direction="at least", value=3.8),

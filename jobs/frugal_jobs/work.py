@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from frugal_jobs.techniques.distillation import Teacher
 
 REPORT_SECONDS = 3.0  # writing report and artifact, on a slow store
+RESERVED_SHARE = 0.4  # of the timeout at most: on a busy machine a candidate and one verification are worth more
 RESERVED_ANSWERS = 3.0  # verifications of candidates whose time is set aside, in units of the baseline's
 
 
@@ -132,8 +133,9 @@ class Work:
     def _budget(self) -> Budget:
         """Return the time for searching: what the timeout leaves after earlier attempts, verification and report."""
         record = self.study.record
-        reserve = RESERVED_ANSWERS * record.baseline_seconds + REPORT_SECONDS
-        left = self.spec.strategy.search.timeout.seconds - record.usage.wall_seconds - reserve
+        timeout = self.spec.strategy.search.timeout.seconds
+        reserve = min(RESERVED_ANSWERS * record.baseline_seconds + REPORT_SECONDS, RESERVED_SHARE * timeout)
+        left = timeout - record.usage.wall_seconds - reserve
         return Budget(end=time.monotonic() + left)
 
     def _verify(self, verifier: Verifier, figures: ModelFigures) -> Verdict:

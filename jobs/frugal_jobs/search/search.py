@@ -57,7 +57,7 @@ class Search:
             self.attempt([step.to_json() for step in strategy.pipeline])
             return
         for steps in space.quantizations(can_calibrate=self.context.calibration is not None):
-            if self._can_go_on():
+            if not self._has_candidate() or self._can_go_on():
                 self.attempt(steps)
         if self.context.training is not None:
             self._grow_lineages()
@@ -108,6 +108,10 @@ class Search:
             return Outcome(ratio=ratio, value=min(trial.candidate.objective or 0.0 for trial in fits), fits=True)
         excess = min(trial.expected_bound or 0.0 for trial in made) - max_loss
         return Outcome(ratio=ratio, value=UNFIT + excess, fits=False)
+
+    def _has_candidate(self) -> bool:
+        """Whether anything could be verified: a busy machine may use up the time before the first trial."""
+        return any(trial.is_fit for trial in self.study.record.trials)
 
     def _can_go_on(self) -> bool:
         """Whether one more trial of the usual length fits."""

@@ -153,6 +153,15 @@ def assert_published(folder: Path, inputs: Path, result: CompressionResult) -> N
     assert report.with_suffix(".html").exists()
 
 
+def test_a_time_that_is_too_short_for_a_search_still_ends_in_a_candidate(tmp_path: Path, digits_folder: Path) -> None:
+    hurried = pod(tmp_path, digits_folder, strategy={"search": {"timeout": "1s"}})
+
+    _, _, result = hurried.run()
+
+    assert result.verdict is ResultVerdict.SUCCEEDED
+    assert result.trials == 1
+
+
 def test_a_bound_that_nothing_can_meet_ends_in_a_rejection_without_an_artifact(
     tmp_path: Path, digits_folder: Path
 ) -> None:
