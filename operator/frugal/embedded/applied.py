@@ -54,7 +54,7 @@ class AppliedFiles:
         """Apply again whenever one of the files changes, until `stop`."""
         folders = {path if path.is_dir() else path.parent for path in self._paths}
         async for changes in awatch(
-            *folders, stop_event=stop, recursive=False, debounce=DEBOUNCE_MILLISECONDS, raise_interrupt=False
+            *folders, stop_event=stop, recursive=False, debounce=DEBOUNCE_MILLISECONDS
         ):
             if any(Path(changed).suffix in SUFFIXES for _, changed in changes):
                 self.sync()
@@ -84,7 +84,6 @@ async def follow_deletions(store: Store, folder: StateFolder, stop: asyncio.Even
         stop_event=stop,
         watch_filter=is_removed_object,
         debounce=DEBOUNCE_MILLISECONDS,
-        raise_interrupt=False,
     ):
         for key in store.missing_files():
             _log.info("the file of %s was removed: deleting it", key)

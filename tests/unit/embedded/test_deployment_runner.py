@@ -100,7 +100,7 @@ async def test_a_killed_process_is_started_again_in_its_pod(tmp_path: Path) -> N
 async def test_a_failing_liveness_probe_restarts_the_container(tmp_path: Path) -> None:
     alive = tmp_path / "ready"
     alive.touch()
-    probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 0.1, "failureThreshold": 2}
+    probe = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 0.1, "failureThreshold": 30}
     async with Machine(tmp_path) as machine:
         machine.store.apply(deployment("web", ready=str(alive), container={"livenessProbe": probe}))
         await machine.until(lambda: machine.status("Deployment", "web").get("readyReplicas") == 1)
