@@ -24,6 +24,7 @@ from frugal.api.inference_deployment import (
 from frugal.api.status import (
     AppliedStatus,
     InferenceDeploymentStatus,
+    RecommendationStatus,
     Saving,
     ServedModelStatus,
     ServingPhase,
@@ -40,7 +41,7 @@ from frugal.decisions.inference_figures import (
     utilization_of,
 )
 from frugal.decisions.inference_model import ModelChoice, choose_model
-from frugal.decisions.inference_money import REFRESH_SECONDS, accounted, told_budget
+from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, told_budget
 from frugal.decisions.inference_size import SizeDecision, decide_size, is_same_replica, is_same_size
 from frugal.decisions.inference_stage import Rollout, endpoint_of, rollout_of, stage_of
 from frugal.decisions.node_prices import hourly_cost, labels_of_node
@@ -196,28 +197,10 @@ def _checkpoint(look: _Look) -> Manifest | None:
 
 def _status(look: _Look, rollout: Rollout, *, is_deployed: bool) -> tuple[InferenceDeploymentStatus, list[Told]]:
     """Return the status without its conditions, and those conditions."""
-    spec, before, decision, now = look.deployment.spec, look.before, look.decision, look.now
-    stage = stage_of(look.deployment, look.choice, decision.size, rollout, look.seen.children)
+    stage = stage_of(look.deployment, look.choice, look.decision.size, rollout, look.seen.children)
     hourly, problem = look.hourly() if is_deployed else (None, "")
-    present_hourly, _ = hourly_cost(decision.present, look.seen.environment, look.node_labels)
-    prices = look.seen.environment.prices
-    account = accounted(
-        before,
-        hourly=hourly,
-        present_hourly=present_hourly,
-        is_changed=_is_resized(look),
-        is_due=_is_older(before.cost.observed_at if before.cost else None, now),
-        currency=prices.currency if prices is not None else "",
-        now=now,
-    )
-    recommendation = recommendation_of(
-        decision,
-        before,
-        saving=_saving(look),
-        is_due=_is_older(before.recommendation.observed_at if before.recommendation else None, now),
-        now=now,
-    )
-    status = before.model_copy(
+    account = _account(look, hourly)
+    status = look.before.model_copy(
         update={
             "phase": stage.phase,
             "replicas": rollout.replicas,
@@ -225,23 +208,53 @@ def _status(look: _Look, rollout: Rollout, *, is_deployed: bool) -> tuple[Infere
             "selector": ",".join(f"{key}={value}" for key, value in selector_of(look.deployment).items()),
             "model": _served(look, rollout),
             "endpoint": endpoint_of(look.deployment, look.seen.children),
-            "recommendation": None if spec.right_sizing.mode is SizingMode.OFF else recommendation,
-            "applied": _applied(look) if is_deployed else before.applied,
+            "recommendation": _recommendation(look),
+            "applied": _applied(look) if is_deployed else look.before.applied,
             "utilization": _utilization(look),
             "cost": account.cost,
             "savings": account.savings,
         }
     )
-    telemetry = told_telemetry(look.seen.measured, now=now)
+    words = _figures(look, status, problem)
+    return status, [ACCEPTED, *triple(stage.standing, stage.reason, stage.message), *words]
+
+
+def _account(look: _Look, hourly: Decimal | None) -> Account:
+    """Return cost and savings when the decided size costs `hourly`."""
+    before, environment = look.before, look.seen.environment
+    present_hourly, _ = hourly_cost(look.decision.present, environment, look.node_labels)
+    return accounted(
+        before,
+        hourly=hourly,
+        present_hourly=present_hourly,
+        is_changed=_is_resized(look),
+        is_due=_is_older(before.cost.observed_at if before.cost else None, look.now),
+        currency=environment.prices.currency if environment.prices is not None else "",
+        now=look.now,
+    )
+
+
+def _recommendation(look: _Look) -> RecommendationStatus | None:
+    if look.deployment.spec.right_sizing.mode is SizingMode.OFF:
+        return None
+    known = look.before.recommendation
+    is_due = _is_older(known.observed_at if known else None, look.now)
+    return recommendation_of(look.decision, look.before, saving=_saving(look), is_due=is_due, now=look.now)
+
+
+def _figures(look: _Look, status: InferenceDeploymentStatus, problem: str) -> list[Told]:
+    """Return the conditions whose sentences carry figures; `problem` is why the cost is not known."""
+    spec, measured, decision = look.deployment.spec, look.seen.measured, look.decision
+    telemetry = told_telemetry(measured, now=look.now)
     figures = (
         telemetry,
         told_size(spec, decision, telemetry),
-        told_objective(spec, look.seen.measured, now=now),
-        told_budget(spec.budget, account.cost, problem=problem, capped_from=decision.capped_from),
+        told_objective(spec, measured, now=look.now),
+        told_budget(spec.budget, status.cost, problem=problem, capped_from=decision.capped_from),
     )
-    known = [one.to_json() for one in before.conditions]
-    words = steady(figures, known, generation=look.deployment.generation, is_due=_figures_moved(before, status))
-    return status, [ACCEPTED, *triple(stage.standing, stage.reason, stage.message), *words]
+    known = [one.to_json() for one in look.before.conditions]
+    is_due = _figures_moved(look.before, status)
+    return steady(figures, known, generation=look.deployment.generation, is_due=is_due)
 
 
 def _figures_moved(before: InferenceDeploymentStatus, after: InferenceDeploymentStatus) -> bool:
