@@ -94,9 +94,24 @@ def test_a_killed_replica_is_replaced(world: World) -> None:
     world.wait_condition("InferenceDeployment", "replace", "Ready")
     uid = world.uid("InferenceDeployment", "replace")
 
-    for pod in world.children(uid, "Pod"):
+    killed = world.children(uid, "Pod")
+    for pod in killed:
         world.kill_pod(pod)
 
-    world.wait("InferenceDeployment", "replace", lambda status: status.get("readyReplicas") == 1, seconds=120)
+    old = {pod["metadata"]["uid"] for pod in killed}
+    world.wait(
+        "InferenceDeployment",
+        "replace",
+        lambda status: status.get("readyReplicas") == 1 and is_fresh(world.children(uid, "Pod"), old),
+        seconds=120,
+        why="another pod, or another container in it, is ready",
+    )
     with world.endpoint("replace") as url:
         assert infer(url, "replace", sample_rows(world, 1))
+
+
+def is_fresh(pods: list[Manifest], old: set[str]) -> bool:
+    """Whether one pod is left, and it is another one or its container was started again and is ready."""
+    statuses = [one for pod in pods for one in (pod.get("status") or {}).get("containerStatuses") or []]
+    started_again = pods[0]["metadata"]["uid"] not in old or statuses[0]["restartCount"] > 0 if statuses else False
+    return len(pods) == 1 and started_again and bool(statuses[0]["ready"])
