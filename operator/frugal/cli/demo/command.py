@@ -29,6 +29,12 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--examples", type=Path, default=Path("manifests/examples"), metavar="DIR", help="the example manifests"
     )
+    command.add_argument(
+        "--cluster",
+        choices=("kind", "context", "node"),
+        help="run on a real cluster with Frugal in it: the kind cluster of `make kind`, the kubeconfig's present "
+        "context, or the node of `make node` (default: this machine, without a cluster)",
+    )
     command.set_defaults(command=run)
 
 
@@ -51,18 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _tell(folder: Path, arguments: argparse.Namespace, console: Console) -> Outcome:
     from frugal.cli.demo.embedded import EmbeddedWorld
+    from frugal.cli.demo.kubernetes import KubernetesWorld
     from frugal.cli.demo.story import Story
 
-    world = EmbeddedWorld(folder, console)
-    story = Story(
-        world,
-        name=world.name,
-        service_port=world.service_port,
-        folder=folder,
-        examples=arguments.examples,
-        console=console,
-    )
-    return await story.tell()
+    world = KubernetesWorld(arguments.cluster) if arguments.cluster else EmbeddedWorld(folder, console)
+    return await Story(world, folder=folder, examples=arguments.examples, console=console).tell()
 
 
 def _places(outcome: Outcome, folder: Path, file: Path) -> dict[str, str]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from rich.console import Console
 
-from frugal.cli.demo.inputs import CLAIM, SERVING, Manifest, write_manifests
+from frugal.cli.demo.inputs import CLAIM, JOB, SERVING, Manifest, write_manifests
 from frugal.embedded.goal import Goal
 from frugal.embedded.pod_template import Ports
 from frugal.embedded.shell import RunOptions, Shell
@@ -22,6 +28,8 @@ from frugal.telemetry.exposition import parse_exposition
 from frugal.telemetry.scrape import pod_address
 
 TICK_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+LOOK_SECONDS = 0.25
 LOOPBACK = "127.0.0.1"
 
 
@@ -52,7 +60,30 @@ class EmbeddedWorld:
         await self._end()
         self._begin(checkpoint)
 
-    def url(self) -> str:
+    async def answers(self) -> bool:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(aiohttp.ClientError):
+                await _page(f"{self._url}/v2/health/ready")
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
+
+    async def drive(self, rates: Sequence[float]) -> dict[str, Any]:
+        images = self._models / JOB / "t10k-images-idx3-ubyte.gz"
+        plan = {"url": self._url, "model": SERVING, "images": str(images), "rates": list(rates)}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "frugal.cli.demo.load", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            said, _ = await asyncio.wait_for(process.communicate(json.dumps(plan).encode()), len(rates) + 30)
+        except BaseException:
+            process.kill()
+            raise
+        return dict(json.loads(said)) if process.returncode == 0 else {}
+
+    @property
+    def _url(self) -> str:
         return f"http://{LOOPBACK}:{self.service_port}"
 
     async def server_counters(self) -> PodCounters | None:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from rich.console import Console
 
 from frugal.cli.demo.dataset import Dataset, find_dataset
@@ -39,8 +38,8 @@ Until = Callable[[], bool]
 class Story:
     """One demo."""
 
-    def __init__(self, world: World, *, name: str, service_port: int, folder: Path, examples: Path, console: Console):
-        self._world, self._name, self._port = world, name, service_port
+    def __init__(self, world: World, *, folder: Path, examples: Path, console: Console):
+        self._world = world
         self._folder, self._examples, self._console = folder, examples, console
         self._steps: dict[str, float] = {}
         self._cost_before, self._first_size = "", dict[str, Any]()
@@ -54,7 +53,7 @@ class Story:
         models = self._folder / "models"
         with self._step("training"):
             await self._train(dataset, models / "fashion-cnn")
-        manifests = demo_manifests(self._examples, dataset, port=self._port)
+        manifests = demo_manifests(self._examples, dataset, port=self._world.service_port)
         try:
             await self._run(manifests, models)
             job, serving = self._object(COMPRESSION_JOB, JOB), self._object(INFERENCE_DEPLOYMENT, SERVING)
@@ -64,7 +63,7 @@ class Story:
         finally:
             await self._world.close()
         return Outcome(
-            world=self._name,
+            world=self._world.name,
             seconds=time.monotonic() - began,
             steps=self._steps,
             dataset=dataset,
@@ -86,17 +85,17 @@ class Story:
         with self._step("serving"):
             if not await self._until(self._is_serving, SERVING_SECONDS):
                 return
-            cost = await self._measured_cost(models)
+            cost = await self._measured_cost()
         if cost is None:
             return
         with self._step("history"):
             serving = self._object(INFERENCE_DEPLOYMENT, SERVING)
             now = datetime.now(UTC)  # noqa: TID251 (the demo's own clock)
             await self._world.add_history(generated_checkpoint(serving, cost, now=now))
-            if not await self._answers():
+            if not await self._world.answers():
                 return
         with self._step("load"):
-            self._load = await self._drive(day_rates(LOAD_SECONDS), models)
+            self._load = await self._world.drive(day_rates(LOAD_SECONDS))
             self._utilization = utilization_in(await self._world.metrics(), SERVING)
         with self._step("sizing"):
             await self._until(self._is_sized, SIZING_SECONDS)
@@ -119,42 +118,16 @@ class Story:
         if code:
             raise subprocess.CalledProcessError(code, command)
 
-    async def _measured_cost(self, models: Path) -> ServiceCost | None:
+    async def _measured_cost(self) -> ServiceCost | None:
         """Send a short even load, and return what a request cost the server."""
         serving = self._object(INFERENCE_DEPLOYMENT, SERVING)
         before = await self._world.server_counters()
-        await self._drive([BASE_RATE] * PROBE_SECONDS, models)
+        await self._world.drive([BASE_RATE] * PROBE_SECONDS)
         after = await self._world.server_counters()
         await self._until(lambda: "cost" in self._status(), SERVING_SECONDS)
         self._cost_before = str((self._status().get("cost") or {}).get("hourly", ""))
         self._first_size = ((serving.get("status") or {}).get("applied") or {}).get("size") or {}
         return service_cost(before, after) if before is not None and after is not None else None
-
-    async def _drive(self, rates: Sequence[float], models: Path) -> dict[str, Any]:
-        """Send a load from a process of its own, and return what it came to."""
-        images = models / "fashion-cnn" / "t10k-images-idx3-ubyte.gz"
-        plan = {"url": self._world.url(), "model": SERVING, "images": str(images.absolute()), "rates": list(rates)}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "frugal.cli.demo.load", stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        try:
-            said, _ = await asyncio.wait_for(process.communicate(json.dumps(plan).encode()), len(rates) + 30)
-        except BaseException:
-            process.kill()
-            raise
-        return dict(json.loads(said)) if process.returncode == 0 else {}
-
-    async def _answers(self) -> bool:
-        """Return whether the Service comes to answer; the status may still speak of the time before a restart."""
-        deadline = time.monotonic() + SERVING_SECONDS
-        async with aiohttp.ClientSession() as session:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(f"{self._world.url()}/v2/health/ready") as answer:
-                        if answer.status == 200:
-                            return True
-                await asyncio.sleep(LOOK_SECONDS)
-        return False
 
     def _is_serving(self) -> bool:
         return _says(self._object(INFERENCE_DEPLOYMENT, SERVING), "Ready")

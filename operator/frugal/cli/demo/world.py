@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from frugal.cli.demo.inputs import Manifest
 from frugal.telemetry.counters import PodCounters
 
 
 class World(Protocol):
-    """A running Frugal."""
+    """A running Frugal. `service_port` is the one that its InferenceDeployment shall have."""
+
+    name: str
+    service_port: int
 
     async def start(self, manifests: Sequence[Manifest], models: Path) -> None:
         """Start Frugal with the objects; `models` holds what belongs into the claim."""
@@ -22,8 +25,11 @@ class World(Protocol):
     async def add_history(self, checkpoint: Manifest) -> None:
         """Start Frugal again over what is there, and over this sizing checkpoint."""
 
-    def url(self) -> str:
-        """Return where the InferenceDeployment's Service answers."""
+    async def answers(self) -> bool:
+        """Return whether the InferenceDeployment's Service comes to answer; its status may be of an earlier time."""
+
+    async def drive(self, rates: Sequence[float]) -> dict[str, Any]:
+        """Send so many requests in each second, from a process of its own; return what came of it, or nothing."""
 
     async def server_counters(self) -> PodCounters | None:
         """Return what the serving pod has counted, or None when it cannot be asked."""
