@@ -112,6 +112,8 @@ class Work:
         return record.baseline
 
     def _search(self, original: Original, provision: Provision, figures: ModelFigures) -> None:
+        if self.spec.strategy.search.parallelism > 1:
+            self.progress.warning("strategy.search.parallelism: this version tries one candidate at a time")
         self.progress.phase("Searching", f"{self.spec.strategy.search.trials} trials at most")
         limits = limits_of(self.spec.objective, self.spec.profile)
         scale = scale_for(

@@ -56,9 +56,10 @@ class Search:
         if strategy.mode is StrategyMode.PIPELINE:
             self.attempt([step.to_json() for step in strategy.pipeline])
             return
-        for steps in space.quantizations(can_calibrate=self.context.calibration is not None):
-            if not self._has_candidate() or self._can_go_on():
-                self.attempt(steps)
+        singles = space.quantizations(can_calibrate=self.context.calibration is not None)
+        self._attempt_each(singles[: space.PROMISING])
+        if self.context.training is None or not self._has_likely():
+            self._attempt_each(singles[space.PROMISING :])
         if self.context.training is not None:
             self._grow_lineages()
 
@@ -108,6 +109,19 @@ class Search:
             return Outcome(ratio=ratio, value=min(trial.candidate.objective or 0.0 for trial in fits), fits=True)
         excess = min(trial.expected_bound or 0.0 for trial in made) - max_loss
         return Outcome(ratio=ratio, value=UNFIT + excess, fits=False)
+
+    def _attempt_each(self, candidates: list[space.Steps]) -> None:
+        for steps in candidates:
+            if not self._has_candidate() or self._can_go_on():
+                self.attempt(steps)
+
+    def _has_likely(self) -> bool:
+        """Whether 8 bits will likely pass: then other ways to them gain less than pruning in the same time."""
+        max_loss = self.scale.spec.objective.max_loss
+        return any(
+            trial.is_fit and (trial.expected_bound or 0.0) <= max_loss and space.is_int8(trial.steps)
+            for trial in self.study.record.trials
+        )
 
     def _has_candidate(self) -> bool:
         """Whether anything could be verified: a busy machine may use up the time before the first trial."""

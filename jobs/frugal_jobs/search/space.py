@@ -7,6 +7,7 @@ from typing import Any
 Steps = list[dict[str, Any]]
 
 INT8: dict[str, Any] = {"scheme": "linear", "bits": 8, "perChannel": True, "calibrate": "minmax"}
+PROMISING = 2  # of the single tools: int8 and float16; the rest are other ways to 8 bits
 FLOAT16: dict[str, Any] = {"scheme": "float16", "bits": 16}
 
 
@@ -26,3 +27,8 @@ def quantizations(*, can_calibrate: bool) -> list[Steps]:
 
 
 AFTER_PRUNING: list[Steps] = [[{"quantize": INT8}], [{"quantize": INT8 | {"perChannel": False}}]]
+
+
+def is_int8(steps: Steps) -> bool:
+    """Return whether the last step quantizes to 8 bits."""
+    return bool(steps) and steps[-1].get("quantize", {}).get("scheme") == "linear"

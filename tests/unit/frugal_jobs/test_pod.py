@@ -85,7 +85,7 @@ class Pod:
 
     def run(self) -> tuple[int, list[ProgressLine], CompressionResult]:
         process = self.start()
-        said, errors = process.communicate(timeout=180)
+        said, errors = process.communicate(timeout=300)
         lines = [ProgressLine.model_validate_json(line) for line in said.splitlines()]
         assert (self.folder / "termination").exists(), errors
         return process.returncode, lines, self.result
@@ -107,7 +107,7 @@ def pod(folder: Path, inputs: Path, **more: Any) -> Pod:
             "training": {"uri": (inputs / "train.npz").as_uri()},
         },
         "objective": {"maxLoss": 3.0},
-        "strategy": {"search": {"timeout": "40s", "trials": 4}},
+        "strategy": {"search": {"timeout": "120s", "trials": 4}},
         "output": {"uri": (folder / "out").as_uri()},
     }
     return Pod(folder, spec | more)
