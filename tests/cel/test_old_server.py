@@ -40,7 +40,6 @@ def cluster(control_plane: ControlPlane) -> ControlPlane:
     for kind in KINDS:
         # kubectl's own validation would refuse the keys that the server drops.
         control_plane.kubectl("apply", "--validate=false", "-f", str(ROOT / f"crds/frugal.dev_{kind.plural}.yaml"))
-        control_plane.kubectl.wait(f"crd/{kind.plural}.frugal.dev", condition="Established")
     for kind in KINDS:
         _wait_until_served(control_plane, f"/apis/frugal.dev/v1alpha1/namespaces/default/{kind.plural}")
     return control_plane
