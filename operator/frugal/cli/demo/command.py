@@ -60,7 +60,7 @@ async def _tell(folder: Path, arguments: argparse.Namespace, console: Console) -
     from frugal.cli.demo.kubernetes import KubernetesWorld
     from frugal.cli.demo.story import Story
 
-    world = KubernetesWorld(arguments.cluster) if arguments.cluster else EmbeddedWorld(folder, console)
+    world = KubernetesWorld(arguments.cluster, console) if arguments.cluster else EmbeddedWorld(folder, console)
     return await Story(world, folder=folder, examples=arguments.examples, console=console).tell()
 
 

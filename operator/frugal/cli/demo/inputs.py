@@ -53,11 +53,12 @@ def _read(file: Path) -> Manifest:
 
 
 def _job_changes(dataset: Dataset) -> Mapping[str, Any]:
-    """Return a bound that the data can carry, and a search of about a minute."""
+    """Return a bound that the data can carry, and a minute of search in one core: an operator fits beside it on two."""
     return {
         "spec": {
             "objective": {"maxLoss": dataset.max_loss_points},
-            "strategy": {"search": {"trials": 6, "timeout": "60s", "parallelism": 2}},
+            "strategy": {"search": {"trials": 6, "timeout": "60s"}},
+            "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "3Gi"}},
         }
     }
 

@@ -15,8 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from frugal.cli.demo.inputs import CLAIM, JOB, SERVING, Manifest
-from frugal.cli.demo.kubectl import Kubectl
+from frugal.cli.demo.kubectl import Kubectl, KubectlFailed
+from frugal.embedded.table import plain_line
 from frugal.settings import Settings
 from frugal.telemetry.counters import PodCounters, pod_counters
 from frugal.telemetry.exposition import parse_exposition
@@ -36,8 +39,8 @@ class KubernetesWorld:
 
     service_port = 8080
 
-    def __init__(self, cluster: str) -> None:
-        self.name = cluster
+    def __init__(self, cluster: str, console: Console) -> None:
+        self.name, self._console = cluster, console
         self._kubectl = Kubectl(CONTEXTS[cluster])
         self._settings = Settings()
         self._objects: dict[tuple[str, str], Manifest] = {}
@@ -131,14 +134,20 @@ class KubernetesWorld:
         await self._kubectl.apply(*manifests)
 
     async def _follow(self) -> None:
-        """Keep a fresh copy of both objects; a moment without an API server keeps the last one."""
+        """Keep a fresh copy of both objects, and tell what changed; an API server that is away keeps the last one."""
         while True:
             for kind, name in (("CompressionJob", JOB), ("InferenceDeployment", SERVING)):
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(KubectlFailed):
                     found = await self._kubectl.get(PLURALS[kind], name)
                     if found is not None:
-                        self._objects[kind, name] = found
+                        self._take(kind, name, found)
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _take(self, kind: str, name: str, found: Manifest) -> None:
+        before = self._objects.get((kind, name))
+        self._objects[kind, name] = found
+        if before is None or plain_line(before) != plain_line(found):
+            self._console.print(plain_line(found), markup=False, highlight=False, soft_wrap=True)
 
     async def _page(self, namespace: str, pod: Manifest, port_name: str) -> str:
         """Return a pod's /metrics by way of the API server."""
