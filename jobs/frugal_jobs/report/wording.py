@@ -22,9 +22,9 @@ def verdict_sentence(best: Best, *, max_loss: float, confidence: float) -> str:
     change = f"loses {best.loss:.2f} points" if best.loss >= 0 else f"gains {-best.loss:.2f} points"
     bound = ""
     if best.loss_upper_bound is not None:
-        bound = (
-            f" (at most {best.loss_upper_bound:.2f} lost at {100 * confidence:.4g} % confidence, {max_loss:g} allowed)"
-        )
+        worst = best.loss_upper_bound
+        sure = f"at most {worst:.2f} lost" if worst >= 0 else f"at least {-worst:.2f} gained"
+        bound = f" ({sure} at {100 * confidence:.4g} % confidence, {max_loss:g} allowed)"
     return f"{best.technique}: {best.size_ratio:.2f}x smaller, {best.latency_ratio:.2f}x as fast, {change}{bound}"
 
 

@@ -45,13 +45,13 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.onnx, trained on digits for some seconds, train.npz and test.npz."""
     folder = tmp_path_factory.mktemp("digits")
     labels = LABELS[~TESTED]
-    model = small_cnn(width=32, classes=10)
+    model = small_cnn(width=16, classes=10)
     trainable = imported(model)
     lesson = Lesson(
         samples=samples_of(PIXELS[~TESTED], labels), teacher=Labels(labels), task=Task.CLASSIFICATION,  # type: ignore[arg-type]
         are_probabilities=False, augment=(), seed=1,
     )  # fmt: skip
-    FineTuning(trainable.module, lesson, Limit(epochs=15), keep=lambda _: None).run()
+    FineTuning(trainable.module, lesson, Limit(epochs=10), keep=lambda _: None).run()
     (folder / "model.onnx").write_bytes(Model(proto=trainable.written_back()).content)
     np.savez(folder / "train.npz", x=PIXELS[~TESTED], y=labels)
     np.savez(folder / "test.npz", x=PIXELS[TESTED], y=LABELS[TESTED])
@@ -106,7 +106,7 @@ def pod(folder: Path, inputs: Path, **more: Any) -> Pod:
             "evaluation": {"uri": (inputs / "test.npz").as_uri()},
             "training": {"uri": (inputs / "train.npz").as_uri()},
         },
-        "objective": {"maxLoss": 3.0},
+        "objective": {"maxLoss": 3.0, "cost": {"size": 1.0}},  # sizes do not depend on how busy the machine is
         "strategy": {"search": {"timeout": "120s", "trials": 4}},
         "output": {"uri": (folder / "out").as_uri()},
     }
@@ -180,7 +180,9 @@ def test_a_pipeline_runs_exactly_its_steps(tmp_path: Path, digits_folder: Path) 
     steps = [{"prune": {"ratio": 0.5, "epochs": 6}}, {"quantize": {"scheme": "linear", "bits": 8}}]
     strategy = {"mode": "Pipeline", "pipeline": steps}
 
-    status, _, result = pod(tmp_path, digits_folder, objective={"maxLoss": 8}, strategy=strategy).run()
+    status, _, result = pod(
+        tmp_path, digits_folder, objective={"maxLoss": 8, "cost": {"size": 1.0}}, strategy=strategy
+    ).run()
 
     assert (status, result.verdict, result.trials) == (0, ResultVerdict.SUCCEEDED, 1)
     assert result.best is not None

@@ -156,6 +156,12 @@ def test_the_sentences_carry_the_figures_that_decide() -> None:
     assert lost == "2 candidates went to verification and none kept its loss surely under 0.5 points"
 
 
+def test_a_bound_below_zero_is_a_gain() -> None:
+    gained = verdict_sentence(BEST.model_copy(update={"loss_upper_bound": -0.23}), max_loss=0.5, confidence=0.96)
+
+    assert "at least 0.23 gained at 96 % confidence" in gained
+
+
 def test_rows_without_a_published_model_show_the_original_alone() -> None:
     rows = comparison_rows(BEFORE, None)
 
