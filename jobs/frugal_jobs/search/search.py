@@ -80,7 +80,7 @@ class Search:
         if pruned is None:
             return None
         for key, steps in zip(members[1:], space.AFTER_PRUNING, strict=True):
-            if not self.study.has(key) and len(self.study.record.trials) < self.trials_at_most:
+            if not self.study.has(key) and self._may_try():
                 self._try(key, partial(self.made, steps, pruned))
         return self._outcome(ratio, [trial for trial in self.study.record.trials if trial.key in members])
 
@@ -112,7 +112,7 @@ class Search:
 
     def _attempt_each(self, candidates: list[space.Steps]) -> None:
         for steps in candidates:
-            if not self._has_candidate() or self._can_go_on():
+            if self._can_go_on() or (self._may_try() and not self._has_candidate()):
                 self.attempt(steps)
 
     def _has_likely(self) -> bool:
@@ -122,6 +122,9 @@ class Search:
             trial.is_fit and (trial.expected_bound or 0.0) <= max_loss and space.is_int8(trial.steps)
             for trial in self.study.record.trials
         )
+
+    def _may_try(self) -> bool:
+        return len(self.study.record.trials) < self.trials_at_most
 
     def _has_candidate(self) -> bool:
         """Whether anything could be verified: a busy machine may use up the time before the first trial."""

@@ -45,13 +45,13 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.onnx, trained on digits for some seconds, train.npz and test.npz."""
     folder = tmp_path_factory.mktemp("digits")
     labels = LABELS[~TESTED]
-    model = small_cnn(width=16, classes=10)
+    model = small_cnn(width=32, classes=10)
     trainable = imported(model)
     lesson = Lesson(
         samples=samples_of(PIXELS[~TESTED], labels), teacher=Labels(labels), task=Task.CLASSIFICATION,  # type: ignore[arg-type]
         are_probabilities=False, augment=(), seed=1,
     )  # fmt: skip
-    FineTuning(trainable.module, lesson, Limit(epochs=10), keep=lambda _: None).run()
+    FineTuning(trainable.module, lesson, Limit(epochs=15), keep=lambda _: None).run()
     (folder / "model.onnx").write_bytes(Model(proto=trainable.written_back()).content)
     np.savez(folder / "train.npz", x=PIXELS[~TESTED], y=labels)
     np.savez(folder / "test.npz", x=PIXELS[TESTED], y=LABELS[TESTED])
