@@ -1,4 +1,4 @@
-"""The demo's world on a real cluster: the operator that is installed there, reached by kubectl.
+"""The demo's world on a real cluster: the operator that is installed there, reached by kubectl. Decides nothing.
 
 One pod of the demo's own holds the claim: it takes the model in, sends the load from inside, and gives the report back.
 """
@@ -20,6 +20,7 @@ from rich.console import Console
 from frugal.cli.demo.inputs import CLAIM, JOB, SERVING, Manifest
 from frugal.cli.demo.kubectl import Kubectl, KubectlFailed
 from frugal.embedded.table import plain_line
+from frugal.errors import FrugalError
 from frugal.settings import Settings
 from frugal.telemetry.counters import PodCounters, pod_counters
 from frugal.telemetry.exposition import parse_exposition
@@ -32,6 +33,16 @@ START_SECONDS = 120
 OPERATOR = "deployment/frugal-operator"
 PLURALS = {"CompressionJob": "compressionjobs.frugal.dev", "InferenceDeployment": "inferencedeployments.frugal.dev"}
 POD_USER = 65532  # of the images
+
+
+class AlreadyThere(FrugalError):
+    """The cluster has an object of a name that the demo would take, and delete at its end."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.kind, self.name = manifest["kind"], manifest["metadata"]["name"]
+        super().__init__(
+            f"{self.kind} {self.name} is in the namespace default already: delete it, or use another cluster"
+        )
 
 
 class KubernetesWorld:
@@ -54,7 +65,9 @@ class KubernetesWorld:
         others = [one for one in manifests if one["kind"] in PLURALS]
         others += [one for one in manifests if one["kind"] == "ConfigMap" and prices is None]
         helper = helper_pod(self._settings.jobs_image)
-        volumes = [await self._volume(models)] if self.name == "node" else []
+        await self._refuse_to_touch([*(one for one in others if one["kind"] in PLURALS), helper])
+        claims = [one for one in claims if not await self._is_there(one)]  # a claim that is there is used, and stays
+        volumes = [await self._volume(models)] if claims and self.name == "node" else []
         await self._apply(*volumes, *(_bound(one) if volumes else one for one in claims), helper)
         await self._kubectl.run(
             "wait", "--for=condition=Ready", f"pod/{HELPER}", f"--timeout={START_SECONDS}s", seconds=START_SECONDS + 5
@@ -128,6 +141,16 @@ class KubernetesWorld:
             namespace = metadata.get("namespace", "default")
             words = ("delete", kind, metadata["name"], "-n", namespace, "--ignore-not-found", "--timeout=60s")
             await self._kubectl.run(*words, seconds=90)
+
+    async def _is_there(self, manifest: Manifest) -> bool:
+        kind = PLURALS.get(manifest["kind"], manifest["kind"].lower())
+        return await self._kubectl.get(kind, manifest["metadata"]["name"], "-n", "default") is not None
+
+    async def _refuse_to_touch(self, manifests: Sequence[Manifest]) -> None:
+        """Raise AlreadyThere for an object that somebody else made: the demo deletes at its end what it applied."""
+        for one in manifests:
+            if await self._is_there(one):
+                raise AlreadyThere(one)
 
     async def _apply(self, *manifests: Manifest) -> None:
         self._applied += manifests
