@@ -36,7 +36,7 @@ class NodeWorld(World):
         self._logs = logs
         self._operator: subprocess.Popen[bytes] | None = None
         self._metrics_port, self._health_port = free_port(), free_port()
-        for crd in sorted((ROOT / "crds").glob("*.yaml")):
+        for crd in sorted((ROOT / "crds").glob("frugal.dev_*.yaml")):
             node.kubectl("apply", "--validate=false", "-f", str(crd))
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.operator_namespace}})
         self._images = node.load_app_images("jobs", "serve")
