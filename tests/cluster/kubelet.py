@@ -57,16 +57,21 @@ def make_cgroups() -> None:
 
 def remove_cgroups() -> None:
     """Remove our control groups, innermost first; one that still holds a process stays, and is in `residue`."""
-    for hierarchy in (CGROUPS, *_hierarchies()):
-        for folder, _, _ in os.walk(hierarchy / places.NODE_CGROUP, topdown=False):
+    for ours in _ours():
+        for folder, _, _ in os.walk(ours, topdown=False):
             with suppress(OSError):
                 Path(folder).rmdir()
 
 
 def residue() -> list[str]:
     """Return which of our control groups are left, one line each."""
-    ours = [hierarchy / places.NODE_CGROUP for hierarchy in (CGROUPS, *_hierarchies())]
-    return [f"control group {path}" for path in ours if path.exists()]
+    return [f"control group {path}" for path in _ours()]
+
+
+def _ours() -> list[Path]:
+    """Return our control groups wherever they are; the runtime makes them in the hybrid `unified` hierarchy too."""
+    places_to_look = (CGROUPS, *CGROUPS.iterdir()) if CGROUPS.is_dir() else ()
+    return [found for place in places_to_look if (found := place / places.NODE_CGROUP).is_dir()]
 
 
 def _hierarchies() -> list[Path]:

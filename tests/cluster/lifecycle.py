@@ -26,6 +26,8 @@ NODE_INSTANCE = "default"  # there is one full node on a machine, and this is it
 _FULL_ONLY = ("scheduler", "kubelet", "proxy")
 _STOPPED_FIRST = ("kubelet", "kube-proxy", "kube-scheduler", "kube-controller-manager")
 _STOPPED_LAST = ("kube-apiserver", "containerd", "etcd")
+# What `residue` looks for; another process may name our folder too, such as somebody's kubectl.
+_PROGRAMS = {*_STOPPED_FIRST, *_STOPPED_LAST, "containerd-shim-runc-v2"}
 # Folders that the kubelet, the runtime and CNI use whatever they are told.
 _FIXED_FOLDERS = (
     "/var/log/pods",
@@ -33,6 +35,7 @@ _FIXED_FOLDERS = (
     "/var/lib/kubelet",
     "/var/lib/cni",
     "/run/containerd",
+    "/run/netns",
 )
 
 
@@ -100,7 +103,8 @@ def down(instance: Instance) -> None:
 def residue(instance: Instance) -> list[str]:
     """Return what this machine still has of an instance that is down, one line each; empty is as it should be."""
     run = str(instance.run)
-    left = [f"process {found.pid}: {' '.join(found.command)[:80]}" for found in found_by_command(run)]
+    programs = [found for found in found_by_command(run) if Path(found.command[0]).name in _PROGRAMS]
+    left = [f"process {found.pid}: {' '.join(found.command)[:80]}" for found in programs]
     left += [f"mount {point}" for point in runtime.mounts() if point.startswith(f"{run}/")]
     left += [str(path) for path in (instance.run, places.cache() / "run" / instance.name) if path.exists()]
     if instance.name == NODE_INSTANCE:
