@@ -53,9 +53,7 @@ class AppliedFiles:
     async def follow(self, stop: asyncio.Event) -> None:
         """Apply again whenever one of the files changes, until `stop`."""
         folders = {path if path.is_dir() else path.parent for path in self._paths}
-        async for changes in awatch(
-            *folders, stop_event=stop, recursive=False, debounce=DEBOUNCE_MILLISECONDS
-        ):
+        async for changes in awatch(*folders, stop_event=stop, recursive=False, debounce=DEBOUNCE_MILLISECONDS):
             if any(Path(changed).suffix in SUFFIXES for _, changed in changes):
                 self.sync()
 

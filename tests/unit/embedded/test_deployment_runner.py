@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.unit.embedded.machine import Machine, deployment, service
+from tests.unit.embedded.machine import Machine, Manifest, deployment, service
 
 
 def free_port() -> int:
@@ -18,7 +18,7 @@ def free_port() -> int:
         return port
 
 
-def pid_of(pod: dict) -> int:
+def pid_of(pod: Manifest) -> int:
     return int(pod["status"]["containerStatuses"][0]["containerID"].removeprefix("process://").split("/")[0])
 
 
@@ -172,8 +172,9 @@ async def test_a_pod_waits_in_kubernetes_words_for_what_is_missing(tmp_path: Pat
         machine.claims["models"] = tmp_path
         machine.node.look_again()
 
-        def waiting() -> dict:
-            return machine.pods()[0]["status"]["containerStatuses"][0]["state"].get("waiting", {})
+        def waiting() -> Manifest:
+            state = machine.pods()[0]["status"]["containerStatuses"][0]["state"]
+            return dict(state.get("waiting", {}))
 
         await machine.until(lambda: waiting().get("reason") == "CreateContainerConfigError")
         assert waiting()["message"] == 'secret "bucket" not found'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from frugal.decisions.snapshot import Manifest
 from frugal.embedded.state_folder import StateFolder, StateInUse, StateUnreadable
 from frugal.embedded.store import Change, Store, key_of
 from frugal.errors import NotFound, Rejected
@@ -22,8 +23,8 @@ def store_in(root: Path) -> Store:
     return Store(folder, lambda: NOW)
 
 
-def thing(kind: str = "Job", name: str = "a", *, owner: dict | None = None, **spec: object) -> dict:
-    metadata: dict = {"name": name, "namespace": "default"}
+def thing(kind: str = "Job", name: str = "a", *, owner: Manifest | None = None, **spec: object) -> Manifest:
+    metadata: Manifest = {"name": name, "namespace": "default"}
     if owner is not None:
         uid = owner["metadata"]["uid"]
         reference = {"kind": owner["kind"], "name": owner["metadata"]["name"], "uid": uid, "controller": True}
