@@ -39,7 +39,15 @@ class Run:
         (self.root / "manifests" / f"{name}.yaml").write_text(yaml.safe_dump_all(manifests))
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        command: list[str | Path] = [FRUGAL, "run", "-f", self.root / "manifests", "--state", self.root / "state", *words]
+        command: list[str | Path] = [
+            FRUGAL,
+            "run",
+            "-f",
+            self.root / "manifests",
+            "--state",
+            self.root / "state",
+            *words,
+        ]
         with (self.root / "log").open("ab") as log:
             process = subprocess.Popen([*command, "--metrics-port", str(free_port())], stdout=log, stderr=log)
         self.processes.append(process)
