@@ -30,9 +30,14 @@ async def api(api_server: ControlPlane) -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-async def cluster(api: Api, namespace: str) -> KubernetesCluster:
+def woken() -> list[Manifest]:
+    """What the cluster told of, in order."""
+    return []
+
+
+@pytest.fixture
+async def cluster(api: Api, namespace: str, woken: list[Manifest]) -> KubernetesCluster:
     capabilities = await discover(api)
-    woken: list[Manifest] = []
     return KubernetesCluster(
         api,
         Settings(namespaces=(namespace,), operator_namespace=namespace),
@@ -76,6 +81,20 @@ async def test_our_own_writes_are_seen_at_once(api: Api, cluster: KubernetesClus
     (child,) = cluster.children(owner["metadata"]["uid"]).config_maps
     assert child["data"] == {"a": "b"}
     assert (cluster.get(key) or {})["status"] == {"observedGeneration": 1, "phase": "Pending"}
+
+
+async def test_our_own_status_wakes_those_who_wait_for_it_even_before_the_watch_tells(
+    api: Api, cluster: KubernetesCluster, namespace: str, woken: list[Manifest]
+) -> None:
+    key, _ = await make(api, cluster, namespace)
+    woken.clear()
+
+    await cluster.apply_status(key, {"phase": "Succeeded"})
+    told_by_the_answer = [manifest["status"]["phase"] for manifest in woken]
+    cluster.take(woken[0], is_deleted=False)  # the watch event of the same write comes late
+
+    assert told_by_the_answer == ["Succeeded"]
+    assert len(woken) == 1
 
 
 async def test_what_a_later_apply_leaves_out_goes_away(api: Api, cluster: KubernetesCluster, namespace: str) -> None:

@@ -51,7 +51,10 @@ class KubernetesCluster:
         return self._capabilities
 
     def take(self, manifest: Manifest, *, is_deleted: bool) -> None:
-        """Take what a watch brought into the cache, and wake who must look at it."""
+        """Take what a watch or the answer to a write brought into the cache, and wake who must look at it.
+
+        Whichever of the two comes first wakes, because the other one changes nothing any more.
+        """
         changed = self.cache.remove(manifest) if is_deleted else self.cache.update(manifest)
         if is_deleted and manifest["kind"] == "Pod":
             self.logs.forget(manifest["metadata"]["uid"])
@@ -88,7 +91,7 @@ class KubernetesCluster:
     async def apply(self, manifest: Manifest) -> None:
         metadata = manifest["metadata"]
         path = resource_of(manifest["kind"]).path(metadata["namespace"], metadata["name"])
-        self.cache.update(await self._api.apply(path, manifest))
+        self.take(await self._api.apply(path, manifest), is_deleted=False)
 
     async def delete(self, ref: ObjectRef) -> None:
         path = resource_of(ref.kind).path(ref.namespace, ref.name)
@@ -121,7 +124,7 @@ class KubernetesCluster:
         body = {"apiVersion": resource.api_version, "kind": key.kind, "metadata": metadata | part.pop("metadata", {})}
         path = resource.path(key.namespace, key.name) + subresource
         try:
-            self.cache.update(await self._api.apply(path, body | part, manager=manager))
+            self.take(await self._api.apply(path, body | part, manager=manager), is_deleted=False)
         except NotFound:
             return
         except Conflict:  # this is how the server says that the uid is another's, or nobody's
