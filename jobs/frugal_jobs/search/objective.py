@@ -71,10 +71,15 @@ def outside_limits(figures: ModelFigures, limits: Limits) -> str:
 
 
 def gains_nothing(gains: Gains, objective: Objective) -> str:
-    """Return why a candidate is not worth publishing; empty when it is."""
-    if gains.latency < SLOWER:
+    """Return why a candidate is not worth publishing; empty when it is.
+
+    Whoever weighs speed gets nothing slower, and whoever weighs size nothing larger, whatever else is gained by it;
+    a cost that is not weighed is no objection.
+    """
+    weighed = {key for key, weight in objective.cost.items() if weight > 0}
+    if gains.latency < SLOWER and weighed & {CostKey.LATENCY, CostKey.PRICE}:
         return f"slower than the original ({gains.latency:.2f}x)"
-    if gains.size < 1:
+    if gains.size < 1 and CostKey.SIZE in weighed:
         return f"larger than the original ({gains.size:.2f}x)"
     if cost(gains, objective) >= 1:
         return "gains nothing that the objective weighs"

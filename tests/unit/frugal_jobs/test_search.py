@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frugal.api.compression_job import Limits, Objective
+from frugal.api.compression_job import CostKey, Limits, Objective
 from frugal.api.result import Candidate, ModelFigures
 from frugal.units import Duration, Quantity
 from frugal_jobs.errors import UnusableOutput
@@ -59,6 +59,13 @@ def test_with_lambda_loss_and_cost_are_traded() -> None:
 )
 def test_what_gains_nothing_is_named(gains: Gains, reason: str) -> None:
     assert gains_nothing(gains, Objective()) == reason
+
+
+def test_a_cost_that_is_not_weighed_is_no_objection() -> None:
+    small_but_slow, fast_but_large = Gains(latency=0.5, size=4), Gains(latency=2, size=0.9)
+
+    assert gains_nothing(small_but_slow, Objective(cost={CostKey.SIZE: 1})) == ""
+    assert gains_nothing(fast_but_large, Objective(cost={CostKey.LATENCY: 1})) == ""
 
 
 def test_a_profile_sets_limits_that_the_user_may_overrule() -> None:
