@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from frugal import __version__
-from frugal.api.conditions import ConditionType
+from frugal.api.conditions import ConditionType, Reason
 from frugal.api.inference_deployment import LatencyObjective
 from frugal.api.status import CompressionJobStatus, InferenceDeploymentStatus, Size
 from frugal.api.validation import parse_inference_deployment
@@ -24,6 +24,7 @@ from frugal.metrics.snapshot import CompressionFigures, FleetSnapshot, Inference
 from frugal.pricing.cost import accrue
 from frugal.units import HOURS_PER_MONTH
 
+HOLD_REASONS = (Reason.WITHIN_DEAD_BAND, Reason.COOLING_DOWN, Reason.OUTSIDE_CHANGE_WINDOW)
 BOUNDS = ("lower", "target", "upper")
 THREAD_SECONDS = 5.0  # how long another thread waits for the event loop; Prometheus gives a scrape 10
 
@@ -102,7 +103,7 @@ def _money(status: InferenceDeploymentStatus, now: datetime) -> dict[str, Any]:
     cost, recommended, savings = status.cost, status.recommendation, status.savings
     saving = recommended.saving if recommended else None
     figures: dict[str, Any] = {
-        "is_price_missing": cost is None,
+        "is_price_missing": cost is None and status.applied is not None,
         "recommended_saving_hourly": saving.monthly / HOURS_PER_MONTH if saving else None,
     }
     if cost is None:
@@ -173,10 +174,11 @@ def _replicas(status: InferenceDeploymentStatus) -> dict[str, int]:
 
 
 def _held_back(manifest: Manifest) -> str:
-    """Return why a recommended change waits: the reason of RightSized where it does not hold."""
+    """Return why a recommended change waits: the reason of RightSized where a hold check objects."""
     for condition in (manifest.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == ConditionType.RIGHT_SIZED.value and condition.get("status") == "False":
-            return str(condition.get("reason", ""))
+        reason = str(condition.get("reason", ""))
+        if condition.get("type") == ConditionType.RIGHT_SIZED.value and reason in HOLD_REASONS:
+            return reason
     return ""
 
 

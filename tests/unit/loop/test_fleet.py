@@ -51,6 +51,14 @@ def test_a_new_object_shows_no_figure_that_nobody_knows() -> None:
     (figures,) = shown(cluster).inferences
 
     assert (figures.cpu_cores, figures.month_to_date, figures.requests_per_second) == (None, None, None)
+    assert not figures.is_price_missing  # nothing runs yet, so nothing has to be priced
+
+
+def test_what_runs_without_a_cost_misses_a_price() -> None:
+    cluster = with_status(inference_deployment(), applied={"size": SIZE, "since": "2026-11-24T11:00:00Z"})
+
+    (figures,) = shown(cluster).inferences
+
     assert figures.is_price_missing
 
 
