@@ -25,6 +25,7 @@ class EmbeddedWorld(World):
     name = "embedded"
     has_api_server = False
     enforces_rules = False
+    pods_outlive_operator = False  # they are its processes, so that none is left behind when it is killed
     operator_namespace = "default"
 
     def __init__(self, inputs: Path, folder: Path) -> None:

@@ -28,6 +28,7 @@ class NodeWorld(World):
     name = "node"
     has_api_server = True
     enforces_rules = False  # Kubernetes 1.20 has no CEL
+    pods_outlive_operator = True
     operator_namespace = "frugal-system"
 
     def __init__(self, node: Node, inputs: Path, logs: Path) -> None:

@@ -22,6 +22,7 @@ class World(ABC):
     name: str
     has_api_server: bool
     enforces_rules: bool  # the server refuses broken cross-field rules by itself
+    pods_outlive_operator: bool
     operator_namespace: str  # where the price book lies
 
     @property

@@ -47,7 +47,8 @@ class Deltas:
             if not look.counters:
                 problems[workload.key] = look.faults[0] if look.faults else "no replica is ready"
         newest = [max(one.at for one in pods.values()) for pods in self._pods.values() if pods]
-        ages = {source: (now - min(newest)).total_seconds()} if newest else {}
+        # A sample may be scraped after `now` was taken and before it was read: that is no negative age.
+        ages = {source: max(0.0, (now - min(newest)).total_seconds())} if newest else {}
         return Reading(observations=observations, problems=problems, ages_seconds=ages)
 
     def _observe(self, workload: Workload, look: Look) -> Observation | None:
