@@ -201,10 +201,9 @@ async def fleet(plane: ControlPlane, folder: Path, count: int) -> list[Figure]:
         memory, cpu = operator.memory_mib(), operator.cpu_seconds()
     finally:
         operator.stop()
-    goal = Goal(direction="at most", value=1.0) if count == max(FLEETS) else None
-    baseline = KOPF_TIMER_MEMORY_MIB if count == max(FLEETS) else None
+    goal = Goal(direction="at most", value=KOPF_TIMER_MEMORY_MIB) if count == max(FLEETS) else None
     return [
-        Figure(figure=f"memory with {count} objects", value=memory, unit="MiB", baseline=baseline, goal=goal),
+        Figure(figure=f"memory with {count} objects", value=memory, unit="MiB", goal=goal),
         _figure(f"start beside {count} objects to rest", seconds, "s"),
         _figure(f"CPU for that with {count} objects", cpu, "s"),
     ]
