@@ -127,6 +127,16 @@ class NodeWorld(World):
         self._node.crash("kube-apiserver")
         self._node.restart("kube-apiserver")
 
+    def replace_node(self, pods: Sequence[Manifest]) -> None:
+        self._node.crash("kubelet")
+        for pod in pods:
+            self.kill_pod(pod)
+        self._node.kubectl("delete", "node", "--all", "--wait=false")
+        for pod in pods:
+            # The pod garbage collector waits 40 s before it believes that a node is gone.
+            self._node.kubectl.wait(f"pod/{pod['metadata']['name']}", condition="delete", timeout_seconds=150)
+        self._node.restart("kubelet")
+
     def metrics(self) -> str:
         return httpx.get(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10).raise_for_status().text
 

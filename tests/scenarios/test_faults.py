@@ -74,6 +74,18 @@ def test_losing_the_api_server_loses_and_duplicates_nothing(world: World, phase:
 
 
 @pytest.mark.slow
+def test_losing_the_node_costs_time_and_nothing_else(world: World) -> None:
+    if not world.has_api_server:
+        pytest.skip("embedded mode's node is the operator's own process, killed above")
+    world.apply(compression_job("homeless", training=True))
+    world.wait("CompressionJob", "homeless", at_or_past("Searching"))
+
+    world.replace_node(world.children(world.uid("CompressionJob", "homeless"), "Pod"))
+
+    ended_once(world, "homeless")
+
+
+@pytest.mark.slow
 def test_serving_goes_on_while_the_operator_is_away(world: World) -> None:
     served = {"uri": f"pvc://{CLAIM}/digits/model.onnx"}
     world.apply(inference_deployment("steady", model=served, service={"port": 18085}))

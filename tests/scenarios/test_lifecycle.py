@@ -71,10 +71,27 @@ def test_a_deleted_child_comes_back(world: World) -> None:
 
     world.delete("Service", before["metadata"]["name"])
 
+    comes_back(world, uid, before)
+
+
+def test_a_deleted_request_comes_back_while_the_work_goes_on(world: World) -> None:
+    world.apply(compression_job("unasked", training=True))
+    world.wait("CompressionJob", "unasked", searching)
+    uid = world.uid("CompressionJob", "unasked")
+    (before,) = world.children(uid, "ConfigMap")
+
+    world.delete("ConfigMap", before["metadata"]["name"])
+
+    comes_back(world, uid, before)
+    world.wait("CompressionJob", "unasked", lambda status: status.get("phase") == "Succeeded", seconds=240)
+
+
+def comes_back(world: World, uid: str, before: Manifest) -> None:
+    """A child that was deleted is there again, once, as another object."""
     deadline = time.monotonic() + 60
     after: list[Manifest] = []
     while time.monotonic() < deadline:
-        after = world.children(uid, "Service")
+        after = world.children(uid, before["kind"])
         if after and after[0]["metadata"]["uid"] != before["metadata"]["uid"]:
             break
         time.sleep(0.25)

@@ -87,6 +87,10 @@ class World(ABC):
         """Take the API server away for a moment, as a power cut would."""
         raise NotImplementedError(f"{self.name} has no API server")
 
+    def replace_node(self, pods: Sequence[Manifest]) -> None:
+        """Lose the node with these pods for good, and get another one when the cluster has noticed."""
+        raise NotImplementedError(f"{self.name} has no node apart from itself")
+
     @abstractmethod
     def metrics(self) -> str:
         """Return the operator's /metrics."""
