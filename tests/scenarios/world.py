@@ -115,28 +115,34 @@ class World(ABC):
         self, kind: str, name: str, until: Callable[[Manifest], bool], *, seconds: float = 180.0, why: str = ""
     ) -> Manifest:
         """Return the status as soon as `until(status)` holds; fails with the last status after `seconds`."""
-        deadline = time.monotonic() + seconds
-        status: Manifest = {}
-        while time.monotonic() < deadline:
-            assert self.is_alive, "the operator ended by itself: see its log"
-            status = self.status(kind, name)
-            if status and until(status):
-                return status
-            time.sleep(0.25)
-        raise AssertionError(f"{kind} {name} did not get there in {seconds:.0f} s ({why}): {summary(status)}")
+        found = self._wait(kind, name, lambda one: until(one["status"]), seconds=seconds, why=why)
+        status: Manifest = found["status"]
+        return status
 
     def wait_condition(
         self, kind: str, name: str, type_: str, status: str = "True", *, seconds: float = 180.0
     ) -> Manifest:
         """Return the condition as soon as it has `status` for the object's present generation."""
 
-        def holds(_: Manifest) -> bool:
-            current = self.get(kind, name) or {}
-            found = condition(current.get("status") or {}, type_)
-            generation = (current.get("metadata") or {}).get("generation")
-            return found.get("status") == status and found.get("observedGeneration") == generation
+        def holds(one: Manifest) -> bool:
+            found = condition(one["status"], type_)
+            is_present = found.get("observedGeneration") == one["metadata"].get("generation")
+            return found.get("status") == status and is_present
 
-        return condition(self.wait(kind, name, holds, seconds=seconds, why=f"{type_}={status}"), type_)
+        return condition(self._wait(kind, name, holds, seconds=seconds, why=f"{type_}={status}")["status"], type_)
+
+    def _wait(self, kind: str, name: str, until: Callable[[Manifest], bool], *, seconds: float, why: str) -> Manifest:
+        """Return the very version of the object for which `until` held; one without a status is not asked."""
+        deadline = time.monotonic() + seconds
+        found: Manifest = {}
+        while time.monotonic() < deadline:
+            assert self.is_alive, "the operator ended by itself: see its log"
+            found = self.get(kind, name) or {}
+            if found.get("status") and until(found):
+                return found
+            time.sleep(0.25)
+        last = summary(found.get("status") or {})
+        raise AssertionError(f"{kind} {name} did not get there in {seconds:.0f} s ({why}): {last}")
 
 
 def condition(status: Manifest, type_: str) -> Manifest:
