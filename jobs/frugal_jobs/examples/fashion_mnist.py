@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import logging
 import math
 import os
 import struct
@@ -171,6 +172,7 @@ def save(model: ResidualNetwork, images: ImageSet, output: Path, form: str) -> P
 
 
 def _export_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of a torchvision that nobody needs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

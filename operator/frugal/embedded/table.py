@@ -89,7 +89,7 @@ def cost_words(status: Mapping[str, Any], *, is_job: bool) -> str:
 def saving_words(status: Mapping[str, Any]) -> str:
     """Return what following the recommendation would save a month."""
     saving = (status.get("recommendation") or {}).get("saving") or {}
-    return f"{saving['monthly']}/month ({saving['percent']:.0f}%)" if saving else ""
+    return f"{float(saving['monthly']):.2f}/month ({saving['percent']:.0f}%)" if saving else ""
 
 
 def telling_message(status: Mapping[str, Any]) -> str:

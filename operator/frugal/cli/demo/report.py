@@ -149,7 +149,9 @@ def _serving_table(outcome: Outcome) -> Table:
     table.add_row("size", f"{_size(outcome.first_size)} -> {_size(applied)}")
     table.add_row("cost an hour", f"{outcome.cost_before} -> {cost.get('hourly', '')} {cost.get('currency', '')}")
     if saving:
-        table.add_row("saving", f"{saving['monthly']} {cost.get('currency', '')} a month ({saving['percent']:.0f} %)")
+        table.add_row(
+            "saving", f"{float(saving['monthly']):.2f} {cost.get('currency', '')} a month ({saving['percent']:.0f} %)"
+        )
     table.add_row("prices", "an example price book with invented figures; put your own into ConfigMap frugal-prices")
     return table
 
