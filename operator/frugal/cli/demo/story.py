@@ -30,6 +30,7 @@ SERVING_SECONDS = 60.0
 SIZING_SECONDS = 30.0
 PROBE_SECONDS = 4
 LOAD_SECONDS = 25
+MEASURING_SECONDS = 45.0  # three ticks of an operator with its default settings
 LOOK_SECONDS = 0.25
 
 Until = Callable[[], bool]
@@ -96,7 +97,7 @@ class Story:
                 return
         with self._step("load"):
             self._load = await self._world.drive(day_rates(LOAD_SECONDS))
-            self._utilization = utilization_in(await self._world.metrics(), SERVING)
+            self._utilization = await self._measured_use()
         with self._step("sizing"):
             await self._until(self._is_sized, SIZING_SECONDS)
 
@@ -128,6 +129,13 @@ class Story:
         self._cost_before = str((self._status().get("cost") or {}).get("hourly", ""))
         self._first_size = ((serving.get("status") or {}).get("applied") or {}).get("size") or {}
         return service_cost(before, after) if before is not None and after is not None else None
+
+    async def _measured_use(self) -> dict[str, float]:
+        """Return used / requested as soon as the operator tells it: at its second look at the present replicas."""
+        give_up = time.monotonic() + MEASURING_SECONDS
+        while not (found := utilization_in(await self._world.metrics(), SERVING)) and time.monotonic() < give_up:
+            await asyncio.sleep(LOOK_SECONDS)
+        return found
 
     def _is_serving(self) -> bool:
         return _says(self._object(INFERENCE_DEPLOYMENT, SERVING), "Ready")
