@@ -133,9 +133,11 @@ class Story:
     async def _measured_use(self) -> dict[str, float]:
         """Return used / requested as soon as the operator tells it: at its second look at the present replicas."""
         give_up = time.monotonic() + MEASURING_SECONDS
-        while not (found := utilization_in(await self._world.metrics(), SERVING)) and time.monotonic() < give_up:
+        while True:
+            found = utilization_in(await self._world.metrics(), SERVING)
+            if found or time.monotonic() > give_up:
+                return found
             await asyncio.sleep(LOOK_SECONDS)
-        return found
 
     def _is_serving(self) -> bool:
         return _says(self._object(INFERENCE_DEPLOYMENT, SERVING), "Ready")
