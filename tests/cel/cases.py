@@ -107,25 +107,38 @@ CASES = (
     job(
         "linear in 16 bits",
         pipeline({"quantize": {"bits": 16}}),
-        "linear takes bits: 8, float16 takes bits: 16",
+        "linear takes bits: 8 (with mode: weights also 4)",
     ),
     job(
         "float16 in 8 bits",
         pipeline({"quantize": {"scheme": "float16", "bits": 8}}),
-        "linear takes bits: 8, float16 takes bits: 16",
+        "linear takes bits: 8 (with mode: weights also 4)",
     ),
     job(
         "float16 in default bits",
         pipeline({"quantize": {"scheme": "float16"}}),
-        "linear takes bits: 8, float16 takes bits: 16",
+        "linear takes bits: 8 (with mode: weights also 4)",
     ),
+    job("linear weights in 4 bits", pipeline({"quantize": {"bits": 4, "mode": "weights"}})),
+    job("linear activations in 4 bits", pipeline({"quantize": {"bits": 4}}), "with mode: weights also 4"),
+    job("a codebook of 32 entries", pipeline({"quantize": {"scheme": "kmeans", "bits": 5}})),
+    job("a codebook of 128 entries", pipeline({"quantize": {"scheme": "kmeans", "bits": 7}}), "kmeans 2 to 6 or 8"),
+    job("nf4 in 4 bits", pipeline({"quantize": {"scheme": "nf4", "bits": 4}})),
+    job(
+        "a codebook with a mode",
+        pipeline({"quantize": {"scheme": "nf4", "bits": 4, "mode": "dynamic"}}),
+        "only scheme: linear has modes",
+    ),
+    job("distilling from no data", pipeline({"distill": {"width": 0.5}}), "a step that trains"),
+    job("quantization-aware training from no data", pipeline({"quantize": {"mode": "aware"}}), "a step that trains"),
+    job("gradients from no data", pipeline({"prune": {"ratio": 0.5, "importance": "taylor"}}), "a step that trains"),
     # a step is one thing
     job(
         "two things in one step",
         pipeline({"prune": {"ratio": 0.5}, "quantize": {}}),
-        "a step is exactly one of prune and quantize",
+        "a step is exactly one of prune, quantize and distill",
     ),
-    job("nothing in a step", pipeline({}), "a step is exactly one of prune and quantize"),
+    job("nothing in a step", pipeline({}), "a step is exactly one of prune, quantize and distill"),
     # mode and pipeline
     job("two steps", pipeline({"prune": {"ratio": 0.5}}, {"quantize": {}})),
     job("automatic with no step", {"strategy": {"mode": "Auto", "pipeline": []}}),
@@ -141,7 +154,7 @@ CASES = (
     job(
         "epochs without training",
         pipeline({"prune": {"ratio": 0.5, "epochs": 2}}),
-        "a prune step with epochs needs data.training",
+        "a step that trains",
     ),
     # whose load
     job("load by reference", {"costBenefit": {"inferenceDeploymentRef": {"name": "fashion"}}}),

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from frugal.api.compression_job import PruneStep, Step, StrategyMode
+from frugal.api.compression_job import StrategyMode
+from frugal.api.compression_steps import PruneStep, Step
 from frugal.api.result import Best, Candidate
 from frugal_artifacts.errors import ArtifactError
 from frugal_jobs.models.model import Model

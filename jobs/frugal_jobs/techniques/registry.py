@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from frugal.api.compression_job import Step
+from frugal.api.compression_steps import Step
 from frugal_jobs.models.model import Model
 from frugal_jobs.techniques.context import Context
 

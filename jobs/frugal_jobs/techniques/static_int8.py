@@ -23,7 +23,7 @@ from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, 
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from frugal.api.compression_job import QuantizeStep
+from frugal.api.compression_steps import QuantizeStep
 from frugal_jobs.datasets.samples import Samples
 from frugal_jobs.models.model import Model, joined
 from frugal_jobs.techniques.context import Context

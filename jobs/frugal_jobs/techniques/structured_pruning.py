@@ -16,7 +16,7 @@ import torch
 import torch_pruning
 from torch import Tensor
 
-from frugal.api.compression_job import PruneStep
+from frugal.api.compression_steps import PruneStep
 from frugal_jobs.datasets.samples import Samples
 from frugal_jobs.models.graph_import import imported
 from frugal_jobs.models.model import Model, joined

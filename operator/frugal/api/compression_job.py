@@ -21,6 +21,7 @@ from frugal.api.common import (
     PodTemplate,
     ResourceRequirements,
 )
+from frugal.api.compression_steps import Step
 from frugal.units import Duration, Quantity
 
 
@@ -180,58 +181,6 @@ class Objective(ApiModel):
     )
 
 
-class PruneStep(ApiModel):
-    """Remove whole channels with everything that depends on them, then fine-tune where training data is given."""
-
-    kind: Annotated[str, Field(pattern="^structured$", description="structured: whole channels.")] = "structured"
-    ratio: Annotated[float, Field(gt=0, lt=1, description="Share of the channels to remove.")]
-    epochs: Annotated[
-        float | None,
-        Field(
-            ge=0,
-            le=1000,
-            description="Passes over the training data afterwards. Unset: 1 where training data is given, else none.",
-        ),
-    ] = None
-
-
-class QuantizeStep(ApiModel):
-    """Store and compute in fewer bits."""
-
-    scheme: Annotated[str, Field(pattern="^(linear|float16)$", description="linear (static int8) or float16.")] = (
-        "linear"
-    )
-    bits: Annotated[int, Field(description="8 for linear, 16 for float16.")] = 8
-    per_channel: Annotated[bool, Field(description="One scale per output channel of the weights (linear).")] = True
-    calibrate: Annotated[
-        str, Field(pattern="^(minmax|entropy|percentile)$", description="How activation ranges are chosen (linear).")
-    ] = "minmax"
-    RULES = (
-        Rule(
-            cel="(!has(self.scheme) || self.scheme == 'linear') ? (!has(self.bits) || self.bits == 8)"
-            " : (has(self.bits) && self.bits == 16)",
-            check=lambda self: self.bits == (8 if self.scheme == "linear" else 16),
-            field="bits",
-            message="linear takes bits: 8, float16 takes bits: 16",
-        ),
-    )
-
-
-class Step(ApiModel):
-    """One step of a pipeline: exactly one of its fields."""
-
-    prune: Annotated[PruneStep | None, Field(description="Structured pruning.")] = None
-    quantize: Annotated[QuantizeStep | None, Field(description="Quantization.")] = None
-    RULES = (
-        Rule(
-            cel="has(self.prune) != has(self.quantize)",
-            check=lambda self: (self.prune is None) != (self.quantize is None),
-            field="",
-            message="a step is exactly one of prune and quantize",
-        ),
-    )
-
-
 class Search(ApiModel):
     """How much the search may spend."""
 
@@ -355,14 +304,16 @@ class CompressionJobSpec(ApiModel):
     ] = 86400
     RULES = (
         Rule(
-            cel="!has(self.strategy) || !has(self.strategy.pipeline) || !self.strategy.pipeline.exists(s, has(s.prune)"
-            " && has(s.prune.epochs) && s.prune.epochs > 0.0) || has(self.data.training)",
+            cel="!has(self.strategy) || !has(self.strategy.pipeline) || !self.strategy.pipeline.exists(s, "
+            "has(s.distill) || (has(s.quantize) && has(s.quantize.mode) && s.quantize.mode == 'aware') || "
+            "(has(s.prune) && ((has(s.prune.epochs) && s.prune.epochs > 0.0) || "
+            "(has(s.prune.importance) && s.prune.importance == 'taylor')))) || has(self.data.training)",
             check=lambda self: (
-                self.data.training is not None
-                or not any(step.prune and (step.prune.epochs or 0) > 0 for step in self.strategy.pipeline)
+                self.data.training is not None or not any(step.must_train for step in self.strategy.pipeline)
             ),
             field="data.training",
-            message="a prune step with epochs needs data.training",
+            message="a step that trains (prune with epochs or importance: taylor, quantize with mode: aware, distill) "
+            "needs data.training",
         ),
     )
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import helper
 
-from frugal.api.compression_job import QuantizeStep, Step
+from frugal.api.compression_steps import QuantizeStep, Step
 from frugal_jobs.models.model import Model
 from frugal_jobs.models.running import outputs_of
 from frugal_jobs.targets.onnxruntime_cpu import objection, optimized

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from frugal.api.common import Task
-from frugal.api.compression_job import PruneStep
+from frugal.api.compression_steps import PruneStep
 from frugal_jobs.evaluation.quality import class_scores
 from frugal_jobs.models.graph_import import imported
 from frugal_jobs.models.model import Model
