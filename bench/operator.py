@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from frugal.cluster.kinds import COMPRESSION_JOBS, EVENTS, INFERENCE_DEPLOYMENTS
 from tests.cluster import lifecycle
 from tests.cluster.cluster import ControlPlane
 from tests.cluster.instance import Instance
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).parents[1]
 NAMESPACE = "bench"
@@ -59,12 +59,12 @@ class Operator:
     """`python -m frugal` as a process, and what it says of itself."""
 
     def __init__(self, plane: ControlPlane, log: Path) -> None:
-        self._metrics_port = _free_port()
+        self._metrics_port = free_port()
         environment = {
             **os.environ,
             "KUBECONFIG": str(plane.kubeconfig),
             "FRUGAL_METRICS_PORT": str(self._metrics_port),
-            "FRUGAL_HEALTH_PORT": str(_free_port()),
+            "FRUGAL_HEALTH_PORT": str(free_port()),
             "FRUGAL_LEASE_SECONDS": "600",  # so that renewals do not count among an object's requests
             "PYTHONPATH": str(REPOSITORY / "operator"),
         }
@@ -274,12 +274,6 @@ def _figure(name: str, value: float, unit: str, *, at_most: float | None = None)
 def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     metadata = {"name": name, "namespace": NAMESPACE}
     return {"apiVersion": "frugal.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def main() -> int:

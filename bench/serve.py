@@ -18,7 +18,8 @@ from pathlib import Path
 
 from bench.figures import Figure, Goal, write
 from bench.serving.model import FLOATS, cnn
-from bench.serving.processes import Rate, Served, bare_rate, environment, free_port, rate, resident_bytes, served
+from bench.serving.processes import Rate, Served, bare_rate, environment, rate, resident_bytes, served
+from tests.ports import free_port
 
 ROUNDS = 3
 SECONDS = 2.0

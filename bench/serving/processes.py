@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,13 +23,6 @@ PATHS = os.pathsep.join(str(path) for path in (Path.cwd(), Path("operator").reso
 def environment(**more: str) -> Mapping[str, str]:
     """Return what every process here gets: this tree's packages, and one thread for every library."""
     return {**os.environ, "PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1", **more}
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 def pin(core: int) -> None:

@@ -6,10 +6,8 @@ What each program is started with is said in `control_plane`, `runtime` and `kub
 import logging
 import os
 import shutil
-import socket
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +17,7 @@ from tests.cluster.control_plane import Ports
 from tests.cluster.errors import ClusterError, NotBuilt, NotPossible
 from tests.cluster.instance import Instance, Process, Record
 from tests.cluster.processes import found_by_command, is_alive, kill, start, stop, wait_until
+from tests.ports import free_ports
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,8 @@ def up(instance: Instance, *, is_full: bool) -> None:
             f"a machine has one full node, named {NODE_INSTANCE!r}; {instance.name!r} can be control plane only"
         )
     started = time.monotonic()
-    ports = _free_ports()
+    names = Ports.__dataclass_fields__
+    ports = Ports(**dict(zip(names, free_ports(len(names)), strict=True)))
     host = places.GATEWAY if is_full else "127.0.0.1"
     _prepare(instance, server=f"https://{host}:{ports.api}", is_full=is_full)
     _start_control_plane(instance, ports, host=host, is_full=is_full)
@@ -159,15 +159,6 @@ def _require(*, is_full: bool) -> None:
         if os.geteuid() != 0:
             raise NotPossible("a full node needs root (network, control groups, mounts)")
         packages.require(packages.NODE)
-
-
-def _free_ports() -> Ports:
-    """Return ports that were free a moment ago; all are held at once, so no two are the same."""
-    with ExitStack() as stack:
-        sockets = {name: stack.enter_context(socket.socket()) for name in Ports.__dataclass_fields__}
-        for held in sockets.values():
-            held.bind(("127.0.0.1", 0))
-        return Ports(**{name: held.getsockname()[1] for name, held in sockets.items()})
 
 
 def _prepare(instance: Instance, *, server: str, is_full: bool) -> None:

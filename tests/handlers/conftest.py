@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.cluster import ControlPlane
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 OPERATOR_NAMESPACE = "frugal-system"
@@ -37,7 +37,7 @@ class OperatorProcess:
 
     def start(self, **settings: str) -> None:
         """Start it with `FRUGAL_*` settings."""
-        self.health_port, self.metrics_port = _free_port(), _free_port()
+        self.health_port, self.metrics_port = free_port(), free_port()
         environment = {
             **os.environ,
             "KUBECONFIG": str(self.control_plane.kubeconfig),
@@ -135,9 +135,3 @@ def crashed(control_plane: ControlPlane, component: str) -> Iterator[None]:
         yield
     finally:
         control_plane.restart(component)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.scenarios.node_world import free_port
+from tests.ports import free_port
 from tests.scenarios.world import CLAIM, Manifest, World
 
 

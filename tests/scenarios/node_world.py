@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import httpx
 
 from tests.cluster.cluster import Node
 from tests.cluster.errors import ClusterError, CommandFailed
+from tests.ports import free_port
 from tests.scenarios.world import CLAIM, Manifest, World
 
 ROOT = Path(__file__).parents[2]
@@ -146,11 +146,3 @@ class NodeWorld(World):
         if service is None:
             raise ClusterError(f"no Service {name}")
         yield f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

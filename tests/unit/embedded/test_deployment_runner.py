@@ -8,14 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.ports import free_port
 from tests.unit.embedded.machine import Machine, Manifest, deployment, service
-
-
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
-        return port
 
 
 def pid_of(pod: Manifest) -> int:

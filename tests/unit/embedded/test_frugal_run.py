@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.ports import free_port
 from tests.unit.embedded.machine import job
 
 FRUGAL = Path(sys.executable).with_name("frugal")
@@ -66,13 +66,6 @@ class Run:
                 pass
             time.sleep(0.05)
         raise AssertionError((self.root / "log").read_text())
-
-
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
-        return port
 
 
 def is_alive(pid: int) -> bool:

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from frugal.loop.ports import Reading
 from frugal.telemetry.prometheus import MIB, PrometheusTelemetry
+from tests.prometheus import SCRAPE_SECONDS, StartPrometheus
 from tests.unit.telemetry.factories import KEY, pod, workload
-from tests.unit.telemetry.real_prometheus import SCRAPE_SECONDS, prometheus
 
 WORKLOAD = workload(pod("fashion-1"))
 WHOLE_POD = 'namespace="team",pod="fashion-1",container=""'
@@ -100,10 +100,12 @@ async def read_until(telemetry: PrometheusTelemetry, holds: Callable[[Reading], 
             await asyncio.sleep(SCRAPE_SECONDS / 4)
 
 
-async def test_a_workload_is_measured_by_what_prometheus_scraped(tmp_path: Path) -> None:
+async def test_a_workload_is_measured_by_what_prometheus_scraped(
+    tmp_path: Path, start_prometheus: StartPrometheus
+) -> None:
     machine = Machine()
     async with exporters(machine) as address:
-        with prometheus(tmp_path, jobs=scrape_jobs(address)) as url:
+        with start_prometheus(tmp_path, jobs=scrape_jobs(address)) as url:
             telemetry = PrometheusTelemetry(url)
             await read_until(telemetry, _has_gpu)  # all three were scraped
             machine.requests += 40
@@ -121,8 +123,10 @@ async def test_a_workload_is_measured_by_what_prometheus_scraped(tmp_path: Path)
     assert 0 <= reading.ages_seconds["prometheus"] < 10
 
 
-async def test_a_prometheus_that_is_away_is_every_workloads_problem(tmp_path: Path) -> None:
-    with prometheus(tmp_path, jobs=[]) as url:
+async def test_a_prometheus_that_is_away_is_every_workloads_problem(
+    tmp_path: Path, start_prometheus: StartPrometheus
+) -> None:
+    with start_prometheus(tmp_path, jobs=[]) as url:
         pass
 
     reading = await PrometheusTelemetry(url).read((WORKLOAD,), now=datetime.now(UTC))
@@ -131,8 +135,10 @@ async def test_a_prometheus_that_is_away_is_every_workloads_problem(tmp_path: Pa
     assert reading.observations == {}
 
 
-async def test_a_pod_that_nobody_scrapes_is_a_problem_that_says_so(tmp_path: Path) -> None:
-    with prometheus(tmp_path, jobs=[]) as url:
+async def test_a_pod_that_nobody_scrapes_is_a_problem_that_says_so(
+    tmp_path: Path, start_prometheus: StartPrometheus
+) -> None:
+    with start_prometheus(tmp_path, jobs=[]) as url:
         reading = await read_until(PrometheusTelemetry(url), lambda one: "cannot be asked" not in str(one.problems))
 
     assert reading.problems == {KEY: "Prometheus has no series of pod fashion-1: is it scraped?"}
