@@ -12,7 +12,8 @@ FrugalError
 │   ├── Forbidden            RBAC, a quota or an admission check refused
 │   └── Rejected             the server found the object invalid
 ├── TelemetryError       Prometheus or a pod's metrics could not be read
-└── PriceUnknown         the price book has no price for what was asked
+├── PriceUnknown         the price book has no price for what was asked
+└── InvalidAmount        an amount that money is computed from is negative or no number
 """
 
 from __future__ import annotations
@@ -109,3 +110,11 @@ class PriceUnknown(FrugalError):
         self.resource, self.known = resource, known
         listed = ", ".join(known) or "nothing"
         super().__init__(f"no price for {resource!r}; the price book has {listed}: add it to the price book")
+
+
+class InvalidAmount(FrugalError, ValueError):
+    """An amount that money is computed from is negative or no number."""
+
+    def __init__(self, *, what: str, field: str, value: object) -> None:
+        self.what, self.field, self.value = what, field, value
+        super().__init__(f"{what}: {field} is {value}; allowed is a finite number from 0 on")

@@ -18,7 +18,7 @@ from frugal.decisions.snapshot import CompressionSnapshot, Environment
 from frugal.errors import PriceUnknown
 from frugal.pricing.cost import job_cost
 from frugal.pricing.cost_benefit import ServingCost, expected_serving_cost, verdict_after, verdict_before
-from frugal.pricing.pricebook import entry_for
+from frugal.pricing.pricebook import core_hour
 from frugal.resources.compression import requirements
 
 
@@ -118,10 +118,9 @@ def _price_per_core_hour(environment: Environment) -> Decimal | None:
     if environment.prices is None:
         return None
     try:
-        entry = entry_for(environment.prices, node_labels={}, pricing=pricing_of({}))
+        return core_hour(environment.prices, node_labels={}, pricing=pricing_of({}))
     except PriceUnknown:
         return None
-    return entry.cpu_per_core_hour * (1 - Decimal(str(environment.prices.discount_ratio)))
 
 
 def _currency(environment: Environment) -> str:

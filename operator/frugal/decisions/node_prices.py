@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from frugal.api.price_book import Pricing
 from frugal.api.status import Size
+from frugal.decisions.inventory import labels_for
 from frugal.decisions.snapshot import Environment, Manifest
 from frugal.errors import PriceUnknown
 from frugal.pricing.cost import size_hourly
@@ -17,13 +18,21 @@ _SPOT_LABELS = (
     ("cloud.google.com/gke-spot", "true"),
     ("cloud.google.com/gke-preemptible", "true"),
     ("kubernetes.azure.com/scalesetpriority", "spot"),
+    ("node.kubernetes.io/lifecycle", "spot"),
 )
+PRICING_LABEL = "frugal.dev/pricing"
 
 
-def pricing_of(node_labels: Mapping[str, str]) -> Pricing:
-    """Return how a node with these labels is paid: spot where its cloud or Karpenter says so."""
+def pricing_of(node_labels: Mapping[str, str]) -> Pricing | None:
+    """Return how a node with these labels is paid: as `frugal.dev/pricing` says, or spot where its cloud says so.
+
+    None where nothing is said: any way but spot, and the price book's entries decide.
+    """
+    stated = node_labels.get(PRICING_LABEL)
+    if stated in tuple(Pricing):
+        return Pricing(stated)
     is_spot = any(node_labels.get(label) == value for label, value in _SPOT_LABELS)
-    return Pricing.SPOT if is_spot else Pricing.ON_DEMAND
+    return Pricing.SPOT if is_spot else None
 
 
 def labels_of_node(pods: Iterable[Manifest], environment: Environment) -> Mapping[str, str]:
@@ -34,7 +43,11 @@ def labels_of_node(pods: Iterable[Manifest], environment: Environment) -> Mappin
 
 
 def hourly_cost(size: Size, environment: Environment, node_labels: Mapping[str, str]) -> tuple[Decimal | None, str]:
-    """Return what a size costs an hour, or None and why that is not known."""
+    """Return what a size costs an hour, or None and why that is not known.
+
+    node_labels: of the node that it runs on; a kind that this node does not offer is priced where it is offered.
+    """
+    node_labels = labels_for(size, environment.node_labels, node_labels)
     if environment.prices is None:
         return None, environment.prices_problem
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 
 import yaml
@@ -18,9 +19,10 @@ from frugal.decisions.snapshot import (
     Manifest,
     Measured,
 )
-from frugal.errors import InvalidObject
+from frugal.errors import InvalidObject, PriceUnknown
 from frugal.loop.ports import Clock, Cluster
 from frugal.loop.references import referred_by
+from frugal.pricing.pricebook import valid_at
 from frugal.settings import Settings
 
 
@@ -34,9 +36,10 @@ class Observer:
 
     def environment(self) -> Environment:
         """Return what holds for every object at this moment."""
-        prices, problem = self.prices()
+        now = self._clock()
+        prices, problem = self.prices(now)
         return Environment(
-            now=self._clock(),
+            now=now,
             jobs_image=self._settings.jobs_image,
             serve_image=self._settings.serve_image,
             image_pull_policy=self._settings.image_pull_policy,
@@ -46,13 +49,17 @@ class Observer:
             capabilities=self._cluster.capabilities,
         )
 
-    def prices(self) -> tuple[PriceBook | None, str]:
-        """Return the price book, or None and why there is none."""
+    def prices(self, now: datetime) -> tuple[PriceBook | None, str]:
+        """Return the price book as it holds now, or None and why there is none."""
         text = self._cluster.price_book()
         if text != self._price_text:
             self._price_text = text
             self._prices = (None, self._no_prices()) if text is None else self._parse(text)
-        return self._prices
+        book, problem = self._prices
+        try:
+            return (valid_at(book, now), "") if book is not None else (None, problem)
+        except PriceUnknown as unknown:
+            return None, str(unknown)
 
     def compression(self, manifest: Manifest, children: Children) -> CompressionSnapshot:
         """Return everything that decides about a CompressionJob."""

@@ -22,7 +22,11 @@ NODE_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 def size_hourly(
-    book: PriceBook, size: Size, *, node_labels: Mapping[str, str] | None = None, pricing: Pricing = Pricing.ON_DEMAND
+    book: PriceBook,
+    size: Size,
+    *,
+    node_labels: Mapping[str, str] | None = None,
+    pricing: Pricing | None = Pricing.ON_DEMAND,
 ) -> HourlyCost:
     """Return what all replicas of a size cost an hour on nodes with these labels; raises PriceUnknown."""
     replica = hourly_price(
@@ -92,7 +96,7 @@ def job_cost(
     wall_seconds: float,
     book: PriceBook | None,
     node_labels: Mapping[str, str] | None = None,
-    pricing: Pricing = Pricing.ON_DEMAND,
+    pricing: Pricing | None = Pricing.ON_DEMAND,
 ) -> JobCost:
     """Return what a pod cost over `wall_seconds`: of CPU and memory what it requested or used, whichever is more.
 
