@@ -161,6 +161,11 @@ def card_named(product: str, *, memory_bytes: float | None = None) -> Card | Non
     return best[0] if len(best) == 1 else None
 
 
+def product_label(accelerator: str) -> str:
+    """Return the node label that names the product behind an extended resource."""
+    return AMD_PRODUCT_LABEL if accelerator == AMD_GPU_RESOURCE else PRODUCT_LABEL
+
+
 def profile_of_resource(resource: str) -> str | None:
     """Return the profile that an extended resource such as nvidia.com/mig-1g.10gb names, or None."""
     match = MIG_RESOURCE.match(resource)

@@ -160,6 +160,17 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.COOLING_DOWN: Explanation("The last change is younger than `rightSizing.cooldown`; the next waits."),
     Reason.OUTSIDE_CHANGE_WINDOW: Explanation("A change that saves waits for one of `rightSizing.changeWindows`."),
+    Reason.FAILED_BEFORE: Explanation(
+        "The recommended size was tried, missed the objective or did not start, and was taken back. It is not tried "
+        "again for a week, or until the model changes; `.status.rejected` has each with its reason.",
+    ),
+    Reason.ON_TRIAL: Explanation(
+        "The last change that saves is watched for an hour, and until enough requests have come; the next waits.",
+    ),
+    Reason.ROLLED_BACK: Explanation(
+        "A change of size missed the objective, or its pods did not become ready: the size before it runs again.",
+        "Nothing; the message says what went wrong. A pod that cannot start names its own reason.",
+    ),
     Reason.OFF: Explanation("It is switched off in the spec."),
     Reason.WITHIN_BUDGET: Explanation("The month's forecast is within `budget.monthly`."),
     Reason.OVER_BUDGET: Explanation(

@@ -118,6 +118,9 @@ class Size(MachineModel):
     """A size of an InferenceDeployment: what each replica requests, and how many there are."""
 
     accelerator: Annotated[str, Field(description="cpu, or the extended resource.")] = "cpu"
+    product: Annotated[
+        str, Field(description="Which product, by its node label; empty where any that has the resource will do.")
+    ] = ""
     count: Annotated[int, Field(description="Pieces of it in each replica; 0 for cpu.")] = 0
     cpu: Annotated[Quantity, Field(description="CPU request of a replica.")]
     memory: Annotated[Quantity, Field(description="Memory request of a replica.")]
@@ -132,6 +135,17 @@ class Saving(MachineModel):
     percent: Annotated[float, Field(description="Percent of the present cost.")]
 
 
+class AlternativeStatus(MachineModel):
+    """A size on another kind of accelerator that was looked at and not taken."""
+
+    size: Size
+    hourly: Annotated[Money | None, Field(description="What it would cost an hour; absent without a price.")] = None
+    reason: Annotated[str, Field(max_length=256, description="Why it was not taken.")]
+    measured: Annotated[
+        bool, Field(description="Whether its capacity was measured, or is expected from published figures.")
+    ] = False
+
+
 class RecommendationStatus(MachineModel):
     """What size would do, its bounds, and why."""
 
@@ -140,7 +154,29 @@ class RecommendationStatus(MachineModel):
     upper: Size
     saving: Saving | None = None
     explanation: Annotated[str, Field(description="A sentence with its figures.")]
+    alternatives: Annotated[
+        list[AlternativeStatus], Field(max_length=16, description="Other accelerators, the cheapest first.")
+    ] = []
     observed_at: Annotated[str, Field(description="When it was computed (RFC 3339).")]
+
+
+class TrialStatus(MachineModel):
+    """A change that saves, while it is watched: it is taken back when the objective is missed after it."""
+
+    previous: Size
+    since: Annotated[str, Field(description="When every replica had the new size (RFC 3339); empty until then.")] = ""
+    requests: Annotated[int, Field(description="Requests ever counted, at that moment.")] = 0
+    missed: Annotated[int, Field(description="Those of them that missed the objective.")] = 0
+
+
+class RejectedSize(MachineModel):
+    """A size that was tried and taken back; it is not tried again until it is forgotten."""
+
+    size: Size
+    at: Annotated[str, Field(description="When it was taken back (RFC 3339).")]
+    version: Annotated[str, Field(description="The model's version; for another one it may do.")] = ""
+    is_kind: Annotated[bool, Field(description="Whether the accelerator failed, whatever else is requested.")] = False
+    reason: Annotated[str, Field(max_length=512, description="Why it was taken back.")]
 
 
 class AppliedStatus(MachineModel):
@@ -149,6 +185,7 @@ class AppliedStatus(MachineModel):
     size: Size
     since: Annotated[str, Field(description="When it was applied (RFC 3339).")]
     reason: Annotated[str, Field(description="Why it was applied.")] = ""
+    trial: Annotated[TrialStatus | None, Field(description="There while the change is watched.")] = None
 
 
 class UtilizationStatus(MachineModel):
@@ -205,6 +242,9 @@ class InferenceDeploymentStatus(MachineModel):
     endpoint: Annotated[str, Field(description="Where it answers.")] = ""
     recommendation: RecommendationStatus | None = None
     applied: AppliedStatus | None = None
+    rejected: Annotated[
+        list[RejectedSize], Field(max_length=8, description="Sizes that were tried and taken back, the newest last.")
+    ] = []
     utilization: UtilizationStatus | None = None
     cost: CostStatus | None = None
     savings: SavingsStatus | None = None

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from pydantic import ValidationError
 
+from frugal.api.accelerators import CPU
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.inference_deployment import (
     CompressionMode,
@@ -25,9 +26,11 @@ from frugal.api.status import (
     AppliedStatus,
     InferenceDeploymentStatus,
     RecommendationStatus,
+    RejectedSize,
     Saving,
     ServedModelStatus,
     ServingPhase,
+    TrialStatus,
     UtilizationStatus,
 )
 from frugal.decisions.conditions import ACCEPTED, Standing, Told, refused, triple, written
@@ -44,6 +47,7 @@ from frugal.decisions.inference_model import ModelChoice, choose_model
 from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, told_budget
 from frugal.decisions.inference_size import SizeDecision, decide_size, is_same_replica, is_same_size
 from frugal.decisions.inference_stage import Rollout, endpoint_of, rollout_of, stage_of
+from frugal.decisions.inference_trial import Progress, goes_on, remembered, saves, with_rejected
 from frugal.decisions.node_prices import hourly_cost, labels_of_node
 from frugal.decisions.parsing import parsed_inference_deployment
 from frugal.decisions.plan import Event, ObjectRef, Plan, ref_of
@@ -53,13 +57,13 @@ from frugal.errors import InvalidObject
 from frugal.pricing.cost import saving
 from frugal.resources.checkpoint import find_checkpoint, render_checkpoint, saved_at
 from frugal.resources.inference import (
-    CPU,
     first_size,
     render_deployment,
     render_disruption_budget,
     render_service,
     selector_of,
 )
+from frugal.sizing.explanation import kind_text
 from frugal.sizing.recommendation import Recommendation
 from frugal.sizing.request import STALE_AFTER_SECONDS
 from frugal.units import parse_rfc3339, rfc3339
@@ -108,6 +112,7 @@ class _Look:
     before: InferenceDeploymentStatus
     live: Manifest | None
     choice: ModelChoice
+    progress: Progress
     decision: SizeDecision
     node_labels: Mapping[str, str]
 
@@ -124,17 +129,29 @@ def _plan(deployment: InferenceDeployment, seen: InferenceSnapshot) -> Plan:
     before = _status_before(seen.manifest)
     live = next((one for one in seen.children.deployments if one["metadata"]["name"] == deployment.name), None)
     node_labels = labels_of_node(by_age(seen.children.pods), seen.environment)
+    choice = choose_model(deployment, seen, live, before)
+    progress = _progress(live, choice)
     look = _Look(
         deployment=deployment,
         seen=seen,
         before=before,
         live=live,
-        choice=choose_model(deployment, seen, live, before),
-        decision=decide_size(deployment.spec, seen, live=live, before=before, node_labels=node_labels),
+        choice=choice,
+        progress=progress,
+        decision=decide_size(
+            deployment.spec, seen, live=live, before=before, node_labels=node_labels, progress=progress
+        ),
         node_labels=node_labels,
     )
     desired = _desired(look)
     return _said(look, desired, rollout_of(live, desired))
+
+
+def _progress(live: Manifest | None, choice: ModelChoice) -> Progress:
+    """Return how the newest template that Kubernetes knows of is coming along."""
+    rollout = rollout_of(live, None)
+    version = choice.model.version if choice.model is not None else ""
+    return Progress(is_complete=rollout.is_complete, is_overdue=rollout.is_overdue, version=version)
 
 
 def _desired(look: _Look) -> Manifest | None:
@@ -210,6 +227,7 @@ def _status(look: _Look, rollout: Rollout, *, is_deployed: bool) -> tuple[Infere
             "endpoint": endpoint_of(look.deployment, look.seen.children),
             "recommendation": _recommendation(look),
             "applied": _applied(look) if is_deployed else look.before.applied,
+            "rejected": _rejected(look),
             "utilization": _utilization(look),
             "cost": account.cost,
             "savings": account.savings,
@@ -273,17 +291,32 @@ def _served(look: _Look, rollout: Rollout) -> ServedModelStatus | None:
 def _applied(look: _Look) -> AppliedStatus:
     """Return the applied size; `since` moves when a replica is given something else, not with their number."""
     known, decision = look.before.applied, look.decision
-    if known is not None and is_same_size(known.size, decision.size) and known.reason == decision.reason:
-        return known
     if known is not None and is_same_replica(known.size, decision.size):
-        return known.model_copy(update={"size": decision.size})
-    return AppliedStatus(size=decision.size, since=rfc3339(look.now), reason=decision.reason)
+        trial = goes_on(known, look.deployment.spec, look.seen.measured, look.progress, now=look.now)
+        update = {"size": decision.size, "reason": decision.reason, "trial": trial}
+        is_same = is_same_size(known.size, decision.size)
+        return known.model_copy(update={**update, "size": known.size} if is_same else update)
+    is_tried = _is_resized(look) and not decision.taken_back and saves(decision.present, decision.size)
+    trial = TrialStatus(previous=decision.present) if is_tried else None
+    return AppliedStatus(size=decision.size, since=rfc3339(look.now), reason=decision.reason, trial=trial)
+
+
+def _rejected(look: _Look) -> list[RejectedSize]:
+    """Return the sizes that are not tried again, with the one that is taken back now."""
+    version, decision = look.progress.version, look.decision
+    known = remembered(look.before.rejected, version=version, now=look.now)
+    if not decision.taken_back:
+        return known
+    return with_rejected(
+        known, decision.present, decision.size, version=version, reason=decision.taken_back, now=look.now
+    )
 
 
 def _is_resized(look: _Look) -> bool:
     """Whether right-sizing changes what runs with this plan."""
-    is_ours = isinstance(look.decision.advice, Recommendation) and look.before.applied is not None
-    return is_ours and not is_same_size(look.decision.present, look.decision.size)
+    decision = look.decision
+    is_ours = isinstance(decision.advice, Recommendation) or bool(decision.taken_back)
+    return is_ours and look.before.applied is not None and not is_same_size(decision.present, decision.size)
 
 
 def _resized(look: _Look, status: InferenceDeploymentStatus) -> tuple[Event, ...]:
@@ -292,7 +325,11 @@ def _resized(look: _Look, status: InferenceDeploymentStatus) -> tuple[Event, ...
         return ()
     size, advice = look.decision.size, look.decision.advice
     why = advice.explanation if isinstance(advice, Recommendation) else look.decision.reason
-    return (Event(reason=Reason.APPLIED, message=f"{size.replicas} x {size.cpu} CPU, {size.memory}: {why}"[:1024]),)
+    kind = f", {kind_text(size)}" if size.count else ""
+    message = f"{size.replicas} x {size.cpu} CPU, {size.memory}{kind}: {why}"[:1024]
+    if look.decision.taken_back:
+        return (Event(reason=Reason.ROLLED_BACK, message=message, type="Warning"),)
+    return (Event(reason=Reason.APPLIED, message=message),)
 
 
 def _utilization(look: _Look) -> UtilizationStatus | None:

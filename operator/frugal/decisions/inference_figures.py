@@ -7,10 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from frugal.api.conditions import ConditionType, Reason
-from frugal.api.inference_deployment import InferenceDeploymentSpec, SizingMode
-from frugal.api.status import InferenceDeploymentStatus, RecommendationStatus, Saving, Size, UtilizationStatus
+from frugal.api.inference_deployment import InferenceDeploymentSpec, Scaling, SizingMode
+from frugal.api.status import (
+    AlternativeStatus,
+    InferenceDeploymentStatus,
+    RecommendationStatus,
+    Saving,
+    Size,
+    UtilizationStatus,
+)
 from frugal.decisions.conditions import Told, find
-from frugal.decisions.inference_size import SizeDecision, is_same_size
+from frugal.decisions.inference_size import SizeDecision, is_same_replica, is_same_size
 from frugal.decisions.snapshot import Measured
 from frugal.sizing.latency import LatencyHistory
 from frugal.sizing.recommendation import Recommendation
@@ -18,6 +25,7 @@ from frugal.sizing.request import STALE_AFTER_SECONDS
 from frugal.sizing.samples import UsageSample
 from frugal.units import duration_text, rfc3339
 
+MAX_ALTERNATIVES = 16
 USUAL_QUANTILE = 0.99  # of the shown latency, where no objective names one
 
 
@@ -43,7 +51,8 @@ def recommendation_of(
     advice, known = decision.advice, before.recommendation
     if not isinstance(advice, Recommendation):
         return known
-    if known is not None and not is_due and is_same_size(known.target, advice.target):
+    is_told = known is not None and is_same_size(known.target, advice.target) and _is_same_saving(known.saving, saving)
+    if is_told and not is_due:
         return known
     return RecommendationStatus(
         target=advice.target,
@@ -51,8 +60,17 @@ def recommendation_of(
         upper=advice.upper,
         saving=saving,
         explanation=advice.explanation,
+        alternatives=[
+            AlternativeStatus(size=one.size, hourly=one.hourly, reason=one.reason[:256], measured=one.is_measured)
+            for one in advice.alternatives[:MAX_ALTERNATIVES]
+        ],
         observed_at=rfc3339(now),
     )
+
+
+def _is_same_saving(known: Saving | None, now: Saving | None) -> bool:
+    """Whether both say a saving, or both none: once a size is applied there is nothing to save any more."""
+    return bool(known and known.monthly) == bool(now and now.monthly)
 
 
 def told_telemetry(measured: Measured | None, *, now: datetime) -> Told:
@@ -77,12 +95,17 @@ def told_size(spec: InferenceDeploymentSpec, decision: SizeDecision, telemetry: 
     kind, advice = ConditionType.RIGHT_SIZED, decision.advice
     if spec.right_sizing.mode is SizingMode.OFF:
         return Told(kind, None, Reason.OFF, "spec.rightSizing.mode is Off")
+    if decision.taken_back:
+        return Told(
+            kind, False, Reason.ROLLED_BACK, f"the size before the last change runs again: {decision.taken_back}"
+        )
     if advice is None:
         return Told(kind, None, Reason.TELEMETRY_MISSING, "nothing has been measured yet")
     if not isinstance(advice, Recommendation):
         message = telemetry.message if advice.reason is telemetry.reason else advice.message
         return Told(kind, None, advice.reason, message)
-    if is_same_size(decision.size, advice.target):
+    is_ours = spec.right_sizing.scaling is Scaling.FRUGAL
+    if (is_same_size if is_ours else is_same_replica)(decision.size, advice.target):
         return Told(kind, True, Reason.APPLIED, advice.explanation)
     if decision.capped_from is not None:
         return Told(kind, False, Reason.OVER_BUDGET, f"the budget allows {decision.size.replicas} replicas")

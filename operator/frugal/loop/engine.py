@@ -9,9 +9,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from frugal.decisions.compression import plan_compression
 from frugal.decisions.inference import plan_inference
+from frugal.decisions.inventory import of_its_kind
 from frugal.decisions.plan import Plan
 from frugal.decisions.snapshot import Children, Manifest
 from frugal.errors import ClusterError, Forbidden, Rejected
@@ -20,7 +22,16 @@ from frugal.loop.fleet import fleet_snapshot
 from frugal.loop.instruments import Instruments, NoInstruments
 from frugal.loop.measurements import Measurements
 from frugal.loop.observe import Observer
-from frugal.loop.ports import COMPRESSION_JOB, INFERENCE_DEPLOYMENT, Clock, Cluster, ObjectKey, Telemetry, Workload
+from frugal.loop.ports import (
+    COMPRESSION_JOB,
+    INFERENCE_DEPLOYMENT,
+    Clock,
+    Cluster,
+    ObjectKey,
+    Reading,
+    Telemetry,
+    Workload,
+)
 from frugal.loop.queue import KeyedQueue
 from frugal.loop.references import References, owner_of
 from frugal.metrics.snapshot import FleetSnapshot
@@ -102,7 +113,7 @@ class Engine:
         """Read the telemetry of every InferenceDeployment that has pods, and look again at those that it tells of."""
         workloads = tuple(self._workloads())
         now = self._clock()
-        reading = await self._telemetry.read(workloads, now=now)
+        reading = self._on_kinds(await self._telemetry.read(workloads, now=now), workloads)
         for key in self._measurements.take(reading, now=now):
             self.queue.add(key)
 
@@ -155,6 +166,14 @@ class Engine:
                 self._measurements.of(key, children)  # what an earlier process learnt comes before what is new
                 workloads.append(Workload(key=key, pods=pods))
         return workloads
+
+    def _on_kinds(self, reading: Reading, workloads: tuple[Workload, ...]) -> Reading:
+        """Return the reading with the accelerator on which each workload's pods ran."""
+        nodes, pods = self._cluster.node_labels(), {one.key: one.pods for one in workloads}
+        observations = {
+            key: of_its_kind(observation, pods.get(key, ()), nodes) for key, observation in reading.observations.items()
+        }
+        return replace(reading, observations=observations)
 
     async def _work(self, stop: asyncio.Event) -> None:
         """Take keys and look at them until `stop`; what is in hand then is still ended."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from frugal.api.accelerators import CPU, product_label
 from frugal.api.inference_deployment import InferenceDeployment, InferenceDeploymentSpec, RuntimeName
 from frugal.api.status import ServedModelStatus, Size
 from frugal.errors import InvalidQuantity
@@ -39,7 +40,6 @@ FAILED_VERSION_ANNOTATION = "frugal.dev/failed-version"  # of the model: it did 
 DRAIN_SECONDS = 20
 GRACE_SECONDS = 30  # more than the drain, so that the kubelet never cuts it short
 PROGRESS_DEADLINE_SECONDS = 600  # as Kubernetes' own default
-CPU = "cpu"
 
 # Before anything is measured: a small CNN under ONNX Runtime holds about 120 MiB and half a core carries hundreds of
 # requests a second; the first measurements correct it. The limit leaves room for what nobody has measured yet.
@@ -100,6 +100,11 @@ def first_size(spec: InferenceDeploymentSpec) -> Size:
     )
 
 
+def node_selector(spec: InferenceDeploymentSpec) -> Mapping[str, str]:
+    """Return the labels that the pod template asks of a node."""
+    return _map(_map(spec.runtime.pod_template.get("spec")).get("nodeSelector"))
+
+
 def first_size_hash(spec: InferenceDeploymentSpec) -> str:
     """Return a hash of what the spec asks of one replica, whatever their number."""
     return manifest_hash(first_size(spec).model_copy(update={"replicas": 0}).to_json())
@@ -115,12 +120,20 @@ def size_in(manifest: Manifest) -> Size | None:
     accelerator, count = _accelerator(limits) or (CPU, 0)
     return Size(
         accelerator=accelerator,
+        product=_product_in(manifest, accelerator),
         count=count,
         cpu=cpu,
         memory=memory,
         memory_limit=_quantity(limits.get("memory")),
         replicas=int(manifest["spec"].get("replicas", 1)),
     )
+
+
+def accelerator_in_pod(pod: Manifest) -> tuple[str, int]:
+    """Return the accelerator that a pod's containers have and how many pieces; (cpu, 0) where they have none."""
+    containers = (pod.get("spec") or {}).get("containers") or []
+    limits = [_map(_map(one.get("resources")).get("limits")) for one in containers]
+    return next((found for one in limits if (found := _accelerator(one)) is not None), (CPU, 0))
 
 
 def model_in(manifest: Manifest) -> ServedModelStatus | None:
@@ -181,7 +194,10 @@ def render_deployment(
         "volumes": [WORK_VOLUME, *claim_volumes(mounted)],
     }
     template = pod_template(deployment, pod, spec.runtime.pod_template, labels={VERSION_LABEL: model.version})
-    template["spec"]["containers"][0]["resources"] = _resources(size)
+    template["spec"]["containers"][0]["resources"] = resources_of(size)
+    if size.product:
+        chosen = {product_label(size.accelerator): size.product}
+        template["spec"]["nodeSelector"] = {**(template["spec"].get("nodeSelector") or {}), **chosen}
     content = {
         "spec": {
             "replicas": size.replicas,
@@ -275,7 +291,7 @@ def _probe(path: str, *, every: int, timeout: int, failures: int) -> Manifest:
     }
 
 
-def _resources(size: Size) -> Manifest:
+def resources_of(size: Size) -> Manifest:
     """Return requests and limits: memory is bounded, the CPU is not, an accelerator is whole."""
     pieces = {size.accelerator: str(size.count)} if size.count else {}
     limits = {"memory": str(size.memory_limit)} if size.memory_limit else {}
@@ -303,6 +319,13 @@ def _serving_container(manifest: Manifest) -> dict[str, Any]:
 def _map(part: object) -> Mapping[str, Any]:
     """Return a part of a pod template that should be a map; a wrong one is refused by the API server, in its words."""
     return part if isinstance(part, Mapping) else {}
+
+
+def _product_in(manifest: Manifest, accelerator: str) -> str:
+    """Return the product to which a Deployment of ours is bound; empty when any will do."""
+    template = (manifest.get("spec") or {}).get("template") or {}
+    selector = (template.get("spec") or {}).get("nodeSelector") or {}
+    return str(selector.get(product_label(accelerator), "")) if accelerator != CPU else ""
 
 
 def _accelerator(resources: Mapping[str, Any]) -> tuple[str, int] | None:

@@ -47,10 +47,11 @@ def sentence(figures: Mapping[str, float], request: SizingRequest, needs: Needs,
     """Return why the target is what it is."""
     parts = (
         _vertical(figures, target),
-        _accelerator(figures, target),
+        _accelerator(figures, request, target),
         _horizontal(figures, request, needs, target),
         *_notes(needs),
-        _money(figures),
+        "" if request.scaling_owned else "an external scaler owns their number",
+        _money(figures, request.running),
     )
     return "; ".join(part for part in parts if part)
 
@@ -72,23 +73,31 @@ def _vertical(figures: Mapping[str, float], target: Size) -> str:
     return f"{' and '.join(measured)} over {span}: requests {target.cpu} and {target.memory}"
 
 
-def _accelerator(figures: Mapping[str, float], target: Size) -> str:
-    if not target.count:
+def _accelerator(figures: Mapping[str, float], request: SizingRequest, target: Size) -> str:
+    ran = request.running
+    if not target.count and not ran.count:
         return ""
     measured = []
     if "gpu_p95_ratio" in figures:
         measured.append(f"p95 GPU activity {figures['gpu_p95_ratio']:.0%}")
     if "gpu_memory_peak_bytes" in figures:
         measured.append(f"peak GPU memory {size_text(figures['gpu_memory_peak_bytes'])}")
-    return f"{' and '.join(measured) or 'GPU not measured'}: {target.count} {target.accelerator} stays"
+    stays = (ran.accelerator, ran.product, ran.count) == (target.accelerator, target.product, target.count)
+    what = f"{kind_text(target)} stays" if stays else f"{kind_text(target)} instead of {kind_text(ran)}"
+    return f"{' and '.join(measured) or 'GPU not measured'}: {what}"
+
+
+def kind_text(size: Size) -> str:
+    """Return what each replica of a size runs on, for people."""
+    if not size.count:
+        return size.accelerator
+    return f"{size.count} {size.accelerator}" + (f" ({size.product})" if size.product else "")
 
 
 def _horizontal(figures: Mapping[str, float], request: SizingRequest, needs: Needs, target: Size) -> str:
     need, count = needs.replicas, target.replicas
     replicas = f"{count} {'replica' if count == 1 else 'replicas'}"
     verb = "keeps" if count == 1 else "keep"
-    if need.basis is Basis.EXTERNAL:
-        return f"{replicas}, owned by an external scaler"
     if need.basis is Basis.UNMEASURED:
         return f"{replicas} {'stays' if count == 1 else 'stay'}: no load is measured"
     if need.rate == 0:
@@ -118,12 +127,14 @@ def _notes(needs: Needs) -> tuple[str, ...]:
     return tuple(chosen.note for chosen in (needs.chosen_cpu, needs.chosen_memory, needs.count) if chosen.note)
 
 
-def _money(figures: Mapping[str, float]) -> str:
+def _money(figures: Mapping[str, float], ran: Size) -> str:
+    """Tell the money against the size that ran, by name: the sentence stays true when it runs no more."""
     applied, target = figures.get("applied_cost_per_hour"), figures.get("target_cost_per_hour")
     if not applied or target is None or math.isclose(applied, target):
         return ""
     change = round(abs(1 - target / applied) * 100)
-    return f"{change} % {'cheaper' if target < applied else 'dearer'} than now"
+    asked = f"{ran.cpu} and {ran.memory}" + (f" and {kind_text(ran)}" if ran.count else "")
+    return f"{change} % {'cheaper' if target < applied else 'dearer'} than {ran.replicas} x {asked}"
 
 
 def _cores(cores: float) -> str:

@@ -22,7 +22,6 @@ class Basis(Enum):
     UTILIZATION = "utilization"  # there is no objective
     SERVICE_TOO_SLOW = "service too slow"  # one request alone computes longer than the threshold
     UNMEASURED = "unmeasured"  # no load, or no service time yet: replicas stay
-    EXTERNAL = "external"  # somebody else owns them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

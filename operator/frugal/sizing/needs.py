@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from frugal.sizing.horizontal import (
-    Basis,
     ReplicaNeed,
     is_objective_missed,
-    kept,
     replica_need,
     samples_for_fewer,
 )
@@ -81,22 +79,27 @@ def _needs_with(state: WorkloadState, request: SizingRequest, cores: int, now: d
 
 
 def _replica_need(state: WorkloadState, request: SizingRequest, cores: int) -> ReplicaNeed:
-    if not request.scaling_owned:
-        return kept(request.applied.replicas, Basis.EXTERNAL)
     return replica_need(
         state,
         objective=request.slo,
-        servers_per_replica=request.servers_per_replica or cores,
+        servers_per_replica=request.servers_per_replica or _measured_servers(state) or cores,
         cores_per_replica=cores,
         applied_replicas=request.applied.replicas,
     )
 
 
+def _measured_servers(state: WorkloadState) -> int:
+    """Return how many requests a busy replica was seen to serve at once, rounded down; 0 where it was not measured."""
+    requests = state.concurrency.requests
+    return max(1, int(requests)) if requests is not None else 0
+
+
 def _choose_count(need: ReplicaNeed, state: WorkloadState, request: SizingRequest, now: datetime) -> Chosen:
-    """Never below `min` or 1 (nothing would wake a service at 0), never above `max`, not fewer without evidence."""
+    """Choose the number of replicas, or what an external scaler would be told.
+
+    Never below `min` or 1 (nothing would wake a service at 0), never above `max`, not fewer without evidence.
+    """
     applied = request.applied.replicas
-    if need.basis is Basis.EXTERNAL:
-        return Chosen(amount=applied)
     least, most = max(1, request.min_replicas), request.max_replicas
     wanted = min(max(need.target, least), most)
     asked = request.min_shrink_samples or samples_for_fewer(request.slo)

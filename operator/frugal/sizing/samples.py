@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 
@@ -55,8 +55,20 @@ class Observation:
     """What one tick of telemetry brought for one workload.
 
     out_of_memory_bytes: memory limits at which a container was killed since the last observation.
+    kind: key of the kind of accelerator that every replica ran on; empty where it is not known.
     """
 
     usage: tuple[UsageSample, ...]
     load: LoadSample | None = None
     out_of_memory_bytes: tuple[int, ...] = ()
+    kind: str = ""
+
+    def of_mixed_kinds(self) -> Observation:
+        """Return what it says where replicas of two kinds shared the load: nothing of what one kind can do."""
+        usage = tuple(replace(sample, gpu_ratio=None) for sample in self.usage)
+        load = replace(self.load, service_seconds=None) if self.load is not None else None
+        return replace(self, usage=usage, load=load)
+
+    def on_kind(self, kind: str) -> Observation:
+        """Return it as measured on the kind of this key."""
+        return replace(self, kind=kind)

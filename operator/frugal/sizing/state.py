@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from frugal.sizing.capacity import Capacity, Concurrency
 from frugal.sizing.histogram import CPU_CORES, RATIO, Histogram
 from frugal.sizing.latency import LatencyHistory
 from frugal.sizing.peaks import Peaks
@@ -18,6 +19,7 @@ from frugal.sizing.samples import LoadSample, Observation, UsageSample
 from frugal.sizing.service_time import ServiceTime
 
 VERSION = 1
+MAX_KINDS = 8  # of which the capacity is remembered
 KILL_HOLD_SECONDS = 86_400.0  # one window of memory peaks: by then the peaks that killed it have been measured
 
 
@@ -43,7 +45,10 @@ class WorkloadState:
     cpu: cores of one replica.
     cpu_total: cores of one replica times the replicas that shared the load at that moment, so that the figure
         survives a change of their number, and an uneven share of one of them counts.
-    memory, gpu_memory: daily peaks of one replica, in bytes. gpu: engine activity of one replica, in [0, 1].
+    memory, gpu_memory: daily peaks of one replica, in bytes.
+    kind: the key of the kind on which `gpu`, `service` and `concurrency` were measured; empty where it is not known.
+    gpu: engine activity of one replica, in [0, 1]. concurrency: requests that it serves at once.
+    elsewhere: what was measured on other kinds, the newest last.
     usage_minutes: distinct minutes in which use was measured; several samples in a minute count once.
     usage_minute: the newest of them, since the epoch.
     """
@@ -55,6 +60,9 @@ class WorkloadState:
     gpu_memory: Peaks = field(default_factory=Peaks.empty)
     rates: Rates = field(default_factory=Rates.empty)
     service: ServiceTime = field(default_factory=ServiceTime)
+    concurrency: Concurrency = field(default_factory=Concurrency)
+    kind: str = ""
+    elsewhere: tuple[tuple[str, Capacity], ...] = ()
     latency: LatencyHistory = field(default_factory=LatencyHistory)
     first_at: datetime | None = None
     last_at: datetime | None = None
@@ -80,15 +88,29 @@ class WorkloadState:
 
     def observe(self, observation: Observation) -> WorkloadState:
         """Return the state that has learnt `observation`; one with no sample in it changes nothing but the kills."""
-        state = self
+        state = self._moved_to(observation.kind)
         replicas = observation.load.replicas if observation.load else 0
         for sample in observation.usage:
             state = state._with_usage(sample, replicas=max(1, replicas or len(observation.usage)))
         if observation.load is not None:
-            state = state._with_load(observation.load, _cores_of_all(observation))
+            state = state._with_load(observation.load, _cores_of_all(observation), _activity(observation))
         if observation.out_of_memory_bytes:
             state = state._with_kill(max(observation.out_of_memory_bytes))
         return state
+
+    @property
+    def capacity(self) -> Capacity:
+        """What was measured on the present kind."""
+        return Capacity(service=self.service, gpu=self.gpu, concurrency=self.concurrency)
+
+    def capacity_on(self, kind: str) -> Capacity | None:
+        """Return what was measured on a kind, or None when too little was."""
+        known = self.capacity if kind == self.kind else dict(self.elsewhere).get(kind)
+        return known if known is not None and known.is_known else None
+
+    def with_capacity(self, capacity: Capacity) -> WorkloadState:
+        """Return the state as if its replicas had this capacity; for asking what would be."""
+        return replace(self, service=capacity.service, gpu=capacity.gpu, concurrency=capacity.concurrency)
 
     def to_json(self) -> dict[str, Any]:
         """Return the state compactly: weights to 1/10,000 of the heaviest, rates to four digits, times to seconds."""
@@ -102,6 +124,9 @@ class WorkloadState:
             "gpuMemory": self.gpu_memory.to_json(),
             "rates": self.rates.to_json(),
             "service": self.service.to_json(),
+            "concurrency": self.concurrency.to_json(),
+            "kind": self.kind,
+            "elsewhere": [[kind, capacity.to_json()] for kind, capacity in self.elsewhere],
             "latency": self.latency.to_json(),
             "firstAt": _saved(self.first_at),
             "lastAt": _saved(self.last_at),
@@ -123,6 +148,9 @@ class WorkloadState:
             gpu_memory=Peaks.from_json(saved["gpuMemory"]),
             rates=Rates.from_json(saved["rates"]),
             service=ServiceTime.from_json(saved["service"]),
+            concurrency=Concurrency.from_json(saved["concurrency"]) if "concurrency" in saved else Concurrency(),
+            kind=str(saved.get("kind", "")),
+            elsewhere=tuple((kind, Capacity.from_json(one)) for kind, one in saved.get("elsewhere", ())),
             latency=LatencyHistory.from_json(saved["latency"]),
             first_at=_loaded(saved["firstAt"]),
             last_at=_loaded(saved["lastAt"]),
@@ -149,12 +177,24 @@ class WorkloadState:
             usage_minute=minute if is_new_minute else self.usage_minute,
         )
 
-    def _with_load(self, load: LoadSample, cpu_cores: float | None) -> WorkloadState:
+    def _moved_to(self, kind: str) -> WorkloadState:
+        """Return the state whose capacity is measured on `kind` from now on; what was known of it comes back."""
+        if not kind or kind == self.kind:
+            return self
+        if not self.kind:
+            return replace(self, kind=kind)
+        others = tuple((name, one) for name, one in self.elsewhere if name not in (kind, self.kind))
+        kept = (*others, (self.kind, self.capacity))[-MAX_KINDS:]
+        back = dict(self.elsewhere).get(kind, Capacity())
+        return replace(self.with_capacity(back), kind=kind, elsewhere=kept)
+
+    def _with_load(self, load: LoadSample, cpu_cores: float | None, activity: float | None) -> WorkloadState:
         return replace(
             self,
             **self._seen(load.at),
             rates=self.rates.add(load.requests, seconds=load.interval_seconds, at=load.at),
             service=self.service.add(load, cpu_cores=cpu_cores),
+            concurrency=self.concurrency.add(load, activity=activity),
             latency=self.latency.add(load),
         )
 
@@ -180,6 +220,11 @@ def _cores_of_all(observation: Observation) -> float | None:
     if not measured or observation.load is None:
         return None
     return sum(measured) / len(measured) * max(observation.load.replicas, len(measured))
+
+
+def _activity(observation: Observation) -> float | None:
+    measured = [sample.gpu_ratio for sample in observation.usage if sample.gpu_ratio is not None]
+    return sum(measured) / len(measured) if measured else None
 
 
 def _saved(at: datetime | None) -> int | None:
