@@ -1,1 +1,1 @@
-"""Runtimes that artifacts are made for: one file is one target. ONNX Runtime alone is here so far."""
+"""Runtimes that artifacts are made for: one file is one target, and the registry lists them."""
