@@ -12,7 +12,6 @@ from frugal.api.price_book import PriceBook
 from frugal.api.status import Size
 from frugal.pricing.cost import (
     accrue,
-    accrue_savings,
     hours_between,
     month_start,
     next_month,
@@ -21,6 +20,7 @@ from frugal.pricing.cost import (
     size_hourly,
 )
 from frugal.pricing.fraction import MIG_CARDS, MigCard, share
+from frugal.pricing.savings import Surroundings, accrue_savings, first_savings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SMALLEST = Decimal("0.000001")
@@ -105,12 +105,27 @@ def test_a_month_boundary_parts_the_cost_exactly(hourly: Decimal, month: int, ar
 
 @given(money, money, st.lists(moments, min_size=2, max_size=12).map(sorted))
 def test_savings_add_up_over_time(reference: Decimal, hourly: Decimal, looks: list[datetime]) -> None:
-    total = accrue_savings(None, reference_hourly=reference, hourly=hourly, now=looks[0])
+    size = Size.model_validate({"cpu": "1", "memory": "1Gi"})
+    around = Surroundings(requests_per_second=3.0)
+    total = first_savings(size, hourly=reference, around=around, now=looks[0])
     for look in looks[1:]:
-        total = accrue_savings(total, reference_hourly=reference, hourly=hourly, now=look)
+        total = accrue_savings(total, hourly=hourly, around=around, now=look)
 
     expected = (reference - hourly) * hours_between(looks[0], looks[-1])
     assert abs(total.since_creation - expected) <= SMALLEST * len(looks)
+    assert total.low == total.high == total.since_creation  # the load never changed
+    assert total.realized == 0  # no node went
+
+
+@given(money, st.lists(moments, min_size=2, max_size=12).map(sorted))
+def test_the_days_add_up_to_the_month(hourly: Decimal, looks: list[datetime]) -> None:
+    cost = accrue(None, hourly=hourly, now=looks[0], currency="USD")
+    for look in looks[1:]:
+        cost = accrue(cost, hourly=hourly, now=look, currency="USD")
+
+    month = f"{looks[-1]:%Y-%m}"
+    days = sum(one.amount for one in cost.days if one.day.startswith(month))
+    assert abs(days - cost.month_to_date) <= SMALLEST * (len(looks) + 31)
 
 
 @given(money, money, st.integers(min_value=1, max_value=500), st.integers(min_value=1, max_value=500))

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from frugal.api.base import MachineModel, Money, SignedMoney
+from frugal.api.base import MachineModel, Money
 from frugal.api.conditions import Condition
+from frugal.api.money import CostBenefitStatus, CostStatus, JobCost, Saving, SavingsStatus
 from frugal.api.result import Artifact, Best, Candidate, ModelFigures
 from frugal.units import Duration, Quantity
 
@@ -58,36 +59,6 @@ class JobUtilization(MachineModel):
     gpu: Annotated[float | None, Field(description="GPU engine activity.")] = None
 
 
-class JobCost(MachineModel):
-    """What the compression itself cost."""
-
-    amount: Annotated[Money | None, Field(description="Money; absent where a price is missing.")] = None
-    currency: Annotated[str, Field(description="ISO 4217.")] = ""
-    cpu_seconds: Annotated[float, Field(description="CPU time used.")] = 0
-    gpu_seconds: Annotated[float, Field(description="GPU time reserved.")] = 0
-
-
-class Verdict(MachineModel):
-    """One cost-benefit verdict with the sentence that explains it."""
-
-    worth_it: Annotated[
-        bool | None, Field(description="Whether it pays within the horizon; absent when it cannot be told.")
-    ] = None
-    monthly_saving: Annotated[SignedMoney | None, Field(description="Money saved a month.")] = None
-    payback_days: Annotated[float | None, Field(description="When the saving has paid the cost.")] = None
-    break_even_requests_per_second: Annotated[
-        float | None, Field(description="Load from which it pays within the horizon.")
-    ] = None
-    explanation: Annotated[str, Field(description="A sentence with its figures.")] = ""
-
-
-class CostBenefitStatus(MachineModel):
-    """The verdicts before the work and after it."""
-
-    before: Verdict | None = None
-    after: Verdict | None = None
-
-
 class CompressionJobStatus(MachineModel):
     """What is known of a CompressionJob."""
 
@@ -126,13 +97,6 @@ class Size(MachineModel):
     memory: Annotated[Quantity, Field(description="Memory request of a replica.")]
     memory_limit: Annotated[Quantity | None, Field(description="Memory limit of a replica.")] = None
     replicas: Annotated[int, Field(description="Number of replicas.")] = 1
-
-
-class Saving(MachineModel):
-    """What a recommendation would save against what is applied."""
-
-    monthly: Annotated[SignedMoney, Field(description="Money a month.")]
-    percent: Annotated[float, Field(description="Percent of the present cost.")]
 
 
 class AlternativeStatus(MachineModel):
@@ -198,26 +162,6 @@ class UtilizationStatus(MachineModel):
     requests_per_second: Annotated[float | None, Field(description="Load of all replicas together.")] = None
     latency_seconds: Annotated[float | None, Field(description="At the objective's quantile.")] = None
     observed_at: Annotated[str, Field(description="When it was measured (RFC 3339).")]
-
-
-class CostStatus(MachineModel):
-    """What it costs. The month to date at a later moment is monthToDate + hourly * (moment - observedAt)."""
-
-    hourly: Annotated[Money, Field(description="What the present size costs an hour.")]
-    month_to_date: Annotated[Money, Field(description="Spent since the month began, in UTC.")]
-    forecast_month: Annotated[Money, Field(description="Expected for the whole month at the present rate.")]
-    currency: Annotated[str, Field(description="ISO 4217, the price book's.")]
-    observed_at: Annotated[str, Field(description="When monthToDate was exact (RFC 3339).")]
-
-
-class SavingsStatus(MachineModel):
-    """Money saved against the size that ran before Frugal's first change."""
-
-    since_creation: Annotated[
-        SignedMoney, Field(description="Money saved since Frugal's first change; negative when it cost more.")
-    ]
-    reference_hourly: Annotated[Money, Field(description="Hourly cost of the size before the first change.")]
-    observed_at: Annotated[str, Field(description="When sinceCreation was exact (RFC 3339).")]
 
 
 class ServedModelStatus(MachineModel):

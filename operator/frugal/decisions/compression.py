@@ -12,7 +12,8 @@ from datetime import datetime
 
 from frugal.api.compression_job import CompressionJob, CostBenefitMode
 from frugal.api.conditions import ConditionType, Reason
-from frugal.api.status import CompressionJobStatus, CompressionPhase, CostBenefitStatus
+from frugal.api.money import CostBenefitStatus
+from frugal.api.status import CompressionJobStatus, CompressionPhase
 from frugal.decisions.compression_money import before_work, told_worth_it
 from frugal.decisions.compression_stage import (
     Stage,

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from frugal.api.compression_job import CompressionJob, CompressionJobSpec, CostBenefitMode
 from frugal.api.conditions import ConditionType, Reason
+from frugal.api.money import JobCost, Verdict
 from frugal.api.result import CompressionResult, Usage
-from frugal.api.status import InferenceDeploymentStatus, JobCost, JobUtilization, Verdict
+from frugal.api.status import InferenceDeploymentStatus, JobUtilization
 from frugal.decisions.compression_work import Work
 from frugal.decisions.conditions import Told
 from frugal.decisions.node_prices import labels_of_node, pricing_of

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from frugal.api.compression_job import CompressionJob
 from frugal.api.conditions import ConditionType, Reason
+from frugal.api.money import CostBenefitStatus
 from frugal.api.result import Candidate, CompressionResult, ProgressLine, ResultVerdict
-from frugal.api.status import CompressionJobStatus, CostBenefitStatus, SearchProgress
+from frugal.api.status import CompressionJobStatus, SearchProgress
 from frugal.decisions.compression_money import after_work, cost_of, utilization_of
 from frugal.decisions.compression_stage import Stage
 from frugal.decisions.compression_work import Work

@@ -22,12 +22,12 @@ from frugal.api.inference_deployment import (
     RuntimeName,
     SizingMode,
 )
+from frugal.api.money import Saving
 from frugal.api.status import (
     AppliedStatus,
     InferenceDeploymentStatus,
     RecommendationStatus,
     RejectedSize,
-    Saving,
     ServedModelStatus,
     ServingPhase,
     TrialStatus,
@@ -44,11 +44,11 @@ from frugal.decisions.inference_figures import (
     utilization_of,
 )
 from frugal.decisions.inference_model import ModelChoice, choose_model
-from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, told_budget
+from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, surroundings, told_budget
 from frugal.decisions.inference_size import SizeDecision, decide_size, is_same_replica, is_same_size
 from frugal.decisions.inference_stage import Rollout, endpoint_of, rollout_of, stage_of
 from frugal.decisions.inference_trial import Progress, goes_on, remembered, saves, with_rejected
-from frugal.decisions.node_prices import hourly_cost, labels_of_node
+from frugal.decisions.node_prices import hourly_cost, hourly_parts, labels_of_node
 from frugal.decisions.parsing import parsed_inference_deployment
 from frugal.decisions.plan import Event, ObjectRef, Plan, ref_of
 from frugal.decisions.pods import by_age, is_being_deleted, is_ready
@@ -244,7 +244,10 @@ def _account(look: _Look, hourly: Decimal | None) -> Account:
     return accounted(
         before,
         hourly=hourly,
+        by_resource=hourly_parts(look.decision.size, environment, look.node_labels),
+        present=look.decision.present,
         present_hourly=present_hourly,
+        around=surroundings(look.seen),
         is_changed=_is_resized(look),
         is_due=_is_older(before.cost.observed_at if before.cost else None, look.now),
         currency=environment.prices.currency if environment.prices is not None else "",
@@ -296,9 +299,18 @@ def _applied(look: _Look) -> AppliedStatus:
         update = {"size": decision.size, "reason": decision.reason, "trial": trial}
         is_same = is_same_size(known.size, decision.size)
         return known.model_copy(update={**update, "size": known.size} if is_same else update)
-    is_tried = _is_resized(look) and not decision.taken_back and saves(decision.present, decision.size)
-    trial = TrialStatus(previous=decision.present) if is_tried else None
-    return AppliedStatus(size=decision.size, since=rfc3339(look.now), reason=decision.reason, trial=trial)
+    return AppliedStatus(size=decision.size, since=rfc3339(look.now), reason=decision.reason, trial=_trial(look))
+
+
+def _trial(look: _Look) -> TrialStatus | None:
+    """Return the trial of a new size; one that was open goes on from the start when its size only grew."""
+    known, decision = look.before.applied, look.decision
+    if not _is_resized(look) or decision.taken_back:
+        return None
+    if saves(decision.present, decision.size):
+        return TrialStatus(previous=decision.present)
+    open_trial = known.trial if known is not None else None
+    return open_trial.model_copy(update={"since": ""}) if open_trial is not None else None
 
 
 def _rejected(look: _Look) -> list[RejectedSize]:

@@ -8,19 +8,20 @@ from typing import Any
 
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.inference_deployment import InferenceDeploymentSpec, Scaling, SizingMode
+from frugal.api.money import Saving
 from frugal.api.status import (
     AlternativeStatus,
     InferenceDeploymentStatus,
     RecommendationStatus,
-    Saving,
     Size,
     UtilizationStatus,
 )
 from frugal.decisions.conditions import Told, find
 from frugal.decisions.inference_size import SizeDecision, is_same_replica, is_same_size
 from frugal.decisions.snapshot import Measured
+from frugal.pricing.cost import rounded
 from frugal.sizing.latency import LatencyHistory
-from frugal.sizing.recommendation import Recommendation
+from frugal.sizing.recommendation import Alternative, Recommendation
 from frugal.sizing.request import STALE_AFTER_SECONDS
 from frugal.sizing.samples import UsageSample
 from frugal.units import duration_text, rfc3339
@@ -60,12 +61,14 @@ def recommendation_of(
         upper=advice.upper,
         saving=saving,
         explanation=advice.explanation,
-        alternatives=[
-            AlternativeStatus(size=one.size, hourly=one.hourly, reason=one.reason[:256], measured=one.is_measured)
-            for one in advice.alternatives[:MAX_ALTERNATIVES]
-        ],
+        alternatives=[_told_alternative(one) for one in advice.alternatives[:MAX_ALTERNATIVES]],
         observed_at=rfc3339(now),
     )
+
+
+def _told_alternative(one: Alternative) -> AlternativeStatus:
+    hourly = None if one.hourly is None else rounded(one.hourly)
+    return AlternativeStatus(size=one.size, hourly=hourly, reason=one.reason[:256], measured=one.is_measured)
 
 
 def _is_same_saving(known: Saving | None, now: Saving | None) -> bool:

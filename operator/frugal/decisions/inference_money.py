@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.inference_deployment import Budget
-from frugal.api.status import CostStatus, InferenceDeploymentStatus, SavingsStatus
+from frugal.api.money import CostStatus, SavingsStatus
+from frugal.api.status import InferenceDeploymentStatus, Size
 from frugal.decisions.conditions import Told
-from frugal.pricing.cost import accrue, accrue_savings, rounded
+from frugal.decisions.snapshot import InferenceSnapshot
+from frugal.pricing.cost import accrue, rounded
+from frugal.pricing.savings import Surroundings, accrue_savings, first_savings
 
 REFRESH_SECONDS = 900.0  # api: figures in status, at most every 15 minutes without a decision
 
@@ -27,7 +31,10 @@ def accounted(
     before: InferenceDeploymentStatus,
     *,
     hourly: Decimal | None,
+    by_resource: Mapping[str, Decimal],
+    present: Size,
     present_hourly: Decimal | None,
+    around: Surroundings,
     is_changed: bool,
     is_due: bool,
     currency: str,
@@ -35,7 +42,7 @@ def accounted(
 ) -> Account:
     """Return cost and savings as of now, or as they stand where nothing is due.
 
-    hourly: of the size that runs from now on. present_hourly: of the one that ran until now.
+    hourly: of the size that runs from now on. present, present_hourly: the one that ran until now.
     is_changed: whether right-sizing changes the size with this plan: its first change makes the reference.
     """
     cost, savings = before.cost, before.savings
@@ -45,10 +52,22 @@ def accounted(
         return Account(cost=cost, savings=savings)
     if savings is not None:
         ran = cost.hourly if cost is not None else hourly
-        savings = accrue_savings(savings, reference_hourly=savings.reference_hourly, hourly=ran, now=now)
+        savings = accrue_savings(savings, hourly=ran, around=around, now=now)
     elif is_changed and present_hourly is not None:
-        savings = accrue_savings(None, reference_hourly=present_hourly, hourly=present_hourly, now=now)
-    return Account(cost=accrue(cost, hourly=hourly, now=now, currency=currency), savings=savings)
+        savings = first_savings(present, hourly=present_hourly, around=around, now=now)
+    running = accrue(cost, hourly=hourly, by_resource=by_resource, now=now, currency=currency)
+    return Account(cost=running, savings=savings)
+
+
+def surroundings(seen: InferenceSnapshot) -> Surroundings:
+    """Return the nodes and the load of a service as they are seen now."""
+    nodes = {str((pod.get("spec") or {}).get("nodeName") or "") for pod in seen.children.pods}
+    load = seen.measured.load if seen.measured is not None else None
+    return Surroundings(
+        own_nodes=nodes - {""},
+        all_nodes=tuple(seen.environment.node_labels),
+        requests_per_second=load.rate if load is not None else None,
+    )
 
 
 def told_budget(budget: Budget | None, cost: CostStatus | None, *, problem: str, capped_from: int | None) -> Told:

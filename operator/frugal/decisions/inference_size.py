@@ -13,7 +13,8 @@ from decimal import Decimal
 
 from frugal.api.conditions import Reason
 from frugal.api.inference_deployment import InferenceDeploymentSpec, OnExceed, RuntimeName, Scaling, SizingMode
-from frugal.api.status import CostStatus, InferenceDeploymentStatus, RejectedSize, Size
+from frugal.api.money import CostStatus
+from frugal.api.status import InferenceDeploymentStatus, RejectedSize, Size
 from frugal.decisions.inference_trial import Progress, failed_before, fault_of, remembered, saves
 from frugal.decisions.inventory import kinds_for, present_kind
 from frugal.decisions.node_prices import hourly_cost

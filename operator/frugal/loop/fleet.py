@@ -6,6 +6,7 @@ import asyncio
 import platform
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from decimal import Decimal
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from frugal import __version__
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.inference_deployment import LatencyObjective
+from frugal.api.money import CostStatus, SavingsStatus
 from frugal.api.status import CompressionJobStatus, InferenceDeploymentStatus, Size
 from frugal.api.validation import parse_inference_deployment
 from frugal.decisions.snapshot import Manifest, Measured
@@ -21,7 +23,7 @@ from frugal.errors import InvalidObject
 from frugal.loop.measurements import Measurements
 from frugal.loop.ports import COMPRESSION_JOB, Cluster
 from frugal.metrics.snapshot import CompressionFigures, FleetSnapshot, InferenceFigures, RecommendedSize
-from frugal.pricing.cost import accrue
+from frugal.pricing.cost import accrue, rounded
 from frugal.units import HOURS_PER_MONTH
 
 HOLD_REASONS = (Reason.WITHIN_DEAD_BAND, Reason.COOLING_DOWN, Reason.OUTSIDE_CHANGE_WINDOW)
@@ -111,11 +113,17 @@ def _money(status: InferenceDeploymentStatus, now: datetime) -> dict[str, Any]:
     running = accrue(cost, hourly=cost.hourly, now=now, currency=cost.currency)
     return figures | {
         "currency": cost.currency,
-        "hourly": {"all": cost.hourly},
+        "hourly": cost.hourly_by_resource or {"all": cost.hourly},
         "month_to_date": running.month_to_date,
         "forecast_month": running.forecast_month,
-        "saved_hourly": savings.reference_hourly - cost.hourly if savings else None,
+        "saved_hourly": _realized_hourly(savings, cost) if savings else None,
     }
+
+
+def _realized_hourly(savings: SavingsStatus, cost: CostStatus) -> Decimal:
+    """Return what is no longer paid for an hour: only this is verified."""
+    allocated = max(Decimal(0), savings.reference_hourly - cost.hourly)
+    return rounded(allocated * Decimal(str(savings.realized_ratio)))
 
 
 def _usage(measured: Measured | None, status: InferenceDeploymentStatus) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a size costs and what it has cost: per hour, this month, at the month's end, and against what ran before.
+"""What a size costs and what it has cost: per hour, by day, this month and at the month's end.
 
 Accruing is exact over any number of steps, up to the six decimal places that status keeps. Months are UTC.
 """
@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from frugal.api.money import DAYS_KEPT, CostStatus, DayCost, JobCost, Saving
 from frugal.api.price_book import PriceBook, Pricing
 from frugal.api.result import Usage
-from frugal.api.status import CostStatus, JobCost, Saving, SavingsStatus, Size
+from frugal.api.status import Size
 from frugal.errors import PriceUnknown
+from frugal.pricing.allocation import divide
 from frugal.pricing.pricebook import NO_MONEY, HourlyCost, hourly_price
 from frugal.units import HOURS_PER_MONTH, Quantity, parse_rfc3339, rfc3339
 
@@ -40,45 +42,36 @@ def size_hourly(
     return replica.times(size.replicas)
 
 
-def accrue(previous: CostStatus | None, *, hourly: Decimal, now: datetime, currency: str) -> CostStatus:
+def accrue(
+    previous: CostStatus | None,
+    *,
+    hourly: Decimal,
+    now: datetime,
+    currency: str,
+    by_resource: Mapping[str, Decimal] | None = None,
+) -> CostStatus:
     """Return the cost as of `now`: the month so far, with `previous.hourly` since it was observed, and its forecast.
 
-    hourly: what it costs from now on. A new month, or another currency, starts at 0. Clocks going back add nothing.
+    hourly: what it costs from now on. by_resource: its parts, where they are known; they are kept so that they add up.
+    A new month, or another currency, starts at 0. Clocks going back add nothing.
     """
-    moment = _whole_second(now)
-    so_far = NO_MONEY
+    moment = whole_second(now)
+    so_far, days = NO_MONEY, list[DayCost]()
     if previous is not None and previous.currency == currency:
         observed = parse_rfc3339(previous.observed_at)
+        days = _days(previous, observed, moment)
         start = month_start(moment)
         so_far = previous.month_to_date if observed >= start else NO_MONEY
         so_far += previous.hourly * hours_between(max(observed, start), moment)
     forecast = so_far + hourly * hours_between(moment, next_month(moment))
     return CostStatus(
         hourly=rounded(hourly),
+        hourly_by_resource=_parts(rounded(hourly), by_resource or {}),
         month_to_date=rounded(so_far),
         forecast_month=rounded(forecast),
         currency=currency,
+        days=days,
         observed_at=rfc3339(max(moment, parse_rfc3339(previous.observed_at)) if previous else moment),
-    )
-
-
-def accrue_savings(
-    previous: SavingsStatus | None, *, reference_hourly: Decimal, hourly: Decimal, now: datetime
-) -> SavingsStatus:
-    """Return the savings as of `now`: what the reference would have cost since the last time, less what ran.
-
-    reference_hourly: cost of the size before Frugal's first change, at today's prices.
-    hourly: cost of the size that ran since `previous` was observed.
-    """
-    moment = _whole_second(now)
-    saved, observed = NO_MONEY, moment
-    if previous is not None:
-        observed = parse_rfc3339(previous.observed_at)
-        saved = previous.since_creation + (previous.reference_hourly - hourly) * hours_between(observed, moment)
-    return SavingsStatus(
-        since_creation=rounded(saved),
-        reference_hourly=rounded(reference_hourly),
-        observed_at=rfc3339(max(moment, observed)),
     )
 
 
@@ -145,6 +138,38 @@ def next_month(moment: datetime) -> datetime:
     return month_start(month_start(moment) + timedelta(days=31))
 
 
-def _whole_second(moment: datetime) -> datetime:
-    """Status names whole seconds: what lies after them is accrued the next time."""
+def spent_since(cost: CostStatus, *, since: datetime, now: datetime) -> Decimal:
+    """Return what was spent from `since` to `now`, as far back as the days are kept; whole days exactly.
+
+    Of the day in which `since` lies, the part after it is taken in proportion to time.
+    """
+    running = accrue(cost, hourly=cost.hourly, now=now, currency=cost.currency)
+    total = NO_MONEY
+    for one in running.days:
+        start = datetime.fromisoformat(one.day).replace(tzinfo=UTC)
+        end = min(start + timedelta(days=1), now)
+        length = hours_between(start, end)
+        total += one.amount * hours_between(max(start, since), end) / length if length else NO_MONEY
+    return rounded(total)
+
+
+def _days(previous: CostStatus, observed: datetime, now: datetime) -> list[DayCost]:
+    """Return the days as of `now`: each gets what `previous.hourly` cost on it."""
+    amounts = {one.day: one.amount for one in previous.days}
+    while observed < now:
+        midnight = observed.replace(hour=0, minute=0, second=0) + timedelta(days=1)
+        day = f"{observed:%Y-%m-%d}"
+        amounts[day] = amounts.get(day, NO_MONEY) + previous.hourly * hours_between(observed, min(midnight, now))
+        observed = max(midnight, now - timedelta(days=DAYS_KEPT)) if midnight < now else now
+    return [DayCost(day=day, amount=rounded(amount)) for day, amount in sorted(amounts.items())][-DAYS_KEPT:]
+
+
+def _parts(hourly: Decimal, by_resource: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return the parts that cost something, rounded so that they add up to the rounded sum."""
+    costing = {name: part for name, part in by_resource.items() if part > 0}
+    return {name: part for name, part in zip(costing, divide(hourly, list(costing.values())), strict=True) if part > 0}
+
+
+def whole_second(moment: datetime) -> datetime:
+    """Return the moment as status can name it: what lies after its second is accrued the next time."""
     return moment.astimezone(UTC).replace(microsecond=0)

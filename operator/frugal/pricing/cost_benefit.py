@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from frugal.api.compression_job import CostBenefit
+from frugal.api.money import Verdict
 from frugal.api.result import Best
-from frugal.api.status import Verdict
 from frugal.pricing.cost import rounded
 from frugal.units import HOURS_PER_MONTH, duration_text
 

@@ -9,7 +9,7 @@ from frugal.api.price_book import PriceBook
 from frugal.api.result import Usage
 from frugal.api.status import Size
 from frugal.errors import PriceUnknown
-from frugal.pricing.cost import accrue, accrue_savings, job_cost, rounded, saving, size_hourly
+from frugal.pricing.cost import accrue, job_cost, rounded, saving, size_hourly, spent_since
 from frugal.units import Quantity
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -105,21 +105,43 @@ def test_another_currency_starts_anew() -> None:
     assert accrue(first, hourly=Decimal(1), now=NOON + hours(5), currency="EUR").month_to_date == 0
 
 
-def test_savings_are_what_the_reference_would_have_cost_less_what_ran() -> None:
-    first = accrue_savings(None, reference_hourly=Decimal("0.50"), hourly=Decimal("0.50"), now=NOON)
+def test_a_day_gets_what_it_cost_and_no_more() -> None:
+    first = accrue(None, hourly=Decimal("0.50"), now=NOON, currency="USD")
 
-    second = accrue_savings(first, reference_hourly=Decimal("0.50"), hourly=Decimal("0.20"), now=NOON + hours(10))
+    second = accrue(first, hourly=Decimal("0.20"), now=NOON + hours(18), currency="USD")
 
-    assert first.since_creation == 0
-    assert second.since_creation == 3
+    assert [(one.day, one.amount) for one in second.days] == [("2026-03-10", 6), ("2026-03-11", 3)]
+    assert sum(one.amount for one in second.days) == second.month_to_date == 9
 
 
-def test_running_more_than_the_reference_is_a_loss() -> None:
-    first = accrue_savings(None, reference_hourly=Decimal("0.50"), hourly=Decimal("0.50"), now=NOON)
+def test_only_the_newest_days_are_kept() -> None:
+    first = accrue(None, hourly=Decimal(1), now=NOON, currency="USD")
 
-    later = accrue_savings(first, reference_hourly=Decimal("0.50"), hourly=Decimal("0.70"), now=NOON + hours(10))
+    later = accrue(first, hourly=Decimal(1), now=NOON + hours(24 * 90), currency="USD")
 
-    assert later.since_creation == -2
+    assert len(later.days) == 35
+    assert later.days[-1].day == "2026-06-08"
+    assert {one.amount for one in later.days[1:-1]} == {24}
+
+
+def test_what_was_spent_since_a_moment_is_a_part_of_the_days() -> None:
+    first = accrue(None, hourly=Decimal(1), now=NOON, currency="USD")
+    cost = accrue(first, hourly=Decimal(2), now=NOON + hours(36), currency="USD")
+
+    assert spent_since(cost, since=NOON - hours(100), now=NOON + hours(36)) == 36
+    assert spent_since(cost, since=NOON + hours(24), now=NOON + hours(36)) == 12
+    assert spent_since(cost, since=NOON + hours(24), now=NOON + hours(37)) == pytest.approx(14)  # an hour at 2 more
+
+
+def test_the_parts_of_an_hour_add_up_to_it() -> None:
+    third = Decimal(1) / 3
+
+    cost = accrue(
+        None, hourly=third * 3, by_resource={"cpu": third, "memory": third, "gpu": third}, now=NOON, currency="USD"
+    )
+
+    assert sum(cost.hourly_by_resource.values()) == cost.hourly
+    assert set(cost.hourly_by_resource) == {"cpu", "memory", "gpu"}
 
 
 def test_a_saving_is_told_a_month_and_in_percent() -> None:
