@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from frugal_jobs.models.tensor_error import TensorError
+
 ORIGINAL = "original"  # the label of a model to which nothing was done
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
@@ -30,11 +32,31 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """An ONNX model; `steps` are those of `strategy.pipeline` in their JSON form, and `label` names them for people."""
+    """An ONNX model; `steps` are those of `strategy.pipeline` in their JSON form, and `label` names them for people.
+
+    `notes` say in sentences what each step could not do, and what gains only size; `errors` what rounding did.
+    """
 
     proto: ModelProto
     label: str = ORIGINAL
     steps: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    errors: tuple[TensorError, ...] = ()
+
+    def after(
+        self,
+        proto: ModelProto,
+        label: str,
+        step: dict[str, Any],
+        *,
+        notes: tuple[str, ...] = (),
+        errors: tuple[TensorError, ...] = (),
+    ) -> Model:
+        """Return the model that one more step made of this one."""
+        return Model(
+            proto=proto, label=joined(self.label, label), steps=(*self.steps, step), notes=(*self.notes, *notes),
+            errors=(*self.errors, *errors),
+        )  # fmt: skip
 
     @cached_property
     def content(self) -> bytes:

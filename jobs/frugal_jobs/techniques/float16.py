@@ -12,7 +12,7 @@ from typing import Any
 from onnx import ModelProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from frugal_jobs.models.model import Model, joined
+from frugal_jobs.models.model import Model
 from frugal_jobs.techniques.context import Context
 
 
@@ -25,4 +25,4 @@ def to_float16(model: Model, context: Context) -> Model:
         warnings.simplefilter("ignore")  # it warns of every weight that becomes a subnormal
         converted: Any = convert_float_to_float16(proto, keep_io_types=True)
     step = {"quantize": {"scheme": "float16", "bits": 16}}
-    return Model(proto=converted, label=joined(model.label, "float16"), steps=(*model.steps, step))
+    return model.after(converted, "float16", step)

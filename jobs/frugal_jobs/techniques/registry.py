@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from frugal.api.compression_steps import Step
+from frugal.api.compression_steps import QuantizeStep, Step
 from frugal_jobs.models.model import Model
 from frugal_jobs.techniques.context import Context
 
@@ -17,11 +17,25 @@ def technique_for(step: Step) -> Technique:
         from frugal_jobs.techniques.structured_pruning import StructuredPruning
 
         return StructuredPruning(step.prune)
+    if step.distill is not None:
+        raise NotImplementedError
     assert step.quantize is not None
-    if step.quantize.scheme == "float16":
+    return _quantizer(step.quantize)
+
+
+def _quantizer(step: QuantizeStep) -> Technique:
+    if step.scheme == "float16":
         from frugal_jobs.techniques.float16 import to_float16
 
         return to_float16
+    if step.mode == "dynamic":
+        from frugal_jobs.techniques.dynamic_int8 import DynamicInt8
+
+        return DynamicInt8(step)
+    if step.mode == "weights":
+        from frugal_jobs.techniques.weights_only import WeightsOnly
+
+        return WeightsOnly(step)
     from frugal_jobs.techniques.static_int8 import StaticInt8
 
-    return StaticInt8(step.quantize)
+    return StaticInt8(step)

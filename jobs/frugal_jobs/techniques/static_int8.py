@@ -6,11 +6,7 @@ slower than float32 (measured). Jacob et al., arXiv:1712.05877. Which operators 
 
 from __future__ import annotations
 
-import logging
-import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,15 +14,17 @@ from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, version_converter
+from onnx import ModelProto
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from frugal.api.compression_steps import QuantizeStep
 from frugal_jobs.datasets.samples import Samples
-from frugal_jobs.models.model import Model, joined
+from frugal_jobs.models.model import Model
+from frugal_jobs.models.weights import with_opset
 from frugal_jobs.techniques.context import Context
+from frugal_jobs.techniques.quiet import quiet
 
 CALIBRATION_SAMPLES = 256  # more changed nothing on the measured networks
 CALIBRATION_BATCH = 32
@@ -48,17 +46,17 @@ class StaticInt8:
         """Return `model` in 8 bits; raises ValueError without calibration samples, and what ONNX Runtime raises."""
         if context.calibration is None:
             raise ValueError("static quantization needs calibration samples")
-        with TemporaryDirectory(dir=context.folder) as folder, _quiet():
+        with TemporaryDirectory(dir=context.folder) as folder, quiet():
             proto = _quantized(model, context.calibration, self.step, Path(folder))
         label = "int8" if self.step.calibrate == "minmax" else f"int8 ({self.step.calibrate})"
         label += "" if self.step.per_channel else " per tensor"
         step = {"quantize": self.step.model_dump(mode="json", by_alias=True)}
-        return Model(proto=proto, label=joined(model.label, label), steps=(*model.steps, step))
+        return model.after(proto, label, step)
 
 
 def _quantized(model: Model, samples: Samples, step: QuantizeStep, folder: Path) -> ModelProto:
     source, prepared, target = folder / "source.onnx", folder / "prepared.onnx", folder / "target.onnx"
-    onnx.save(_modern(model.proto), source)
+    onnx.save(with_opset(model.proto, OLDEST_OPSET), source)
     quant_pre_process(source, prepared, skip_symbolic_shape=True)  # folds BatchNormalization: 1.4x without, 2.1x with
     quantize_static(
         prepared,
@@ -74,11 +72,6 @@ def _quantized(model: Model, samples: Samples, step: QuantizeStep, folder: Path)
     return onnx.load(target)
 
 
-def _modern(proto: ModelProto) -> ModelProto:
-    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), OLDEST_OPSET)
-    return proto if opset >= OLDEST_OPSET else version_converter.convert_version(proto, OLDEST_OPSET)
-
-
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Feeds the calibration samples once, in batches that the model takes."""
 
@@ -90,15 +83,3 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         return next(self._feeds, None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantizer's advice to itself, and its prints out of the progress lines on standard output."""
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)

@@ -19,7 +19,7 @@ from torch import Tensor
 from frugal.api.compression_steps import PruneStep
 from frugal_jobs.datasets.samples import Samples
 from frugal_jobs.models.graph_import import imported
-from frugal_jobs.models.model import Model, joined
+from frugal_jobs.models.model import Model
 from frugal_jobs.models.running import blank_feed
 from frugal_jobs.models.trainable import Trainable
 from frugal_jobs.techniques.batch_norms import add_norms, fold_norms
@@ -50,10 +50,7 @@ class StructuredPruning:
         epochs = self._tuned(trainable, model, context, context.training) if context.training else 0.0
         fold_norms(trainable, normed)
         step = {"kind": "structured", "ratio": self.step.ratio, "epochs": round(epochs, 2)}
-        return Model(
-            proto=trainable.written_back(), label=joined(model.label, f"prune {100 * self.step.ratio:.0f} %"),
-            steps=(*model.steps, {"prune": step}),
-        )  # fmt: skip
+        return model.after(trainable.written_back(), f"prune {100 * self.step.ratio:.0f} %", {"prune": step})
 
     def _tuned(self, trainable: Trainable, model: Model, context: Context, samples: Samples) -> float:
         """Fine-tune, going on from a checkpoint when an earlier pod left one; return the passes made."""
