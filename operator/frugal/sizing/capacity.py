@@ -65,8 +65,10 @@ class Capacity:
 
     @property
     def is_known(self) -> bool:
-        """Whether enough requests were served on this kind to rest on them."""
-        return self.service.requests >= LEAST_REQUESTS
+        """Whether enough was measured on this kind to rest on it: requests, or activity where none are counted."""
+        if self.service.requests:
+            return self.service.requests >= LEAST_REQUESTS
+        return self.gpu.total_weight >= LEAST_REQUESTS
 
     def slower(self, factor: float) -> Capacity:
         """Return what is expected where computing takes `factor` times as long; the CPU around it stays."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from frugal.api.status import Size
 from frugal.sizing.accelerators import Kind, misfit, slowdown
+from frugal.sizing.capacity import Capacity
 from frugal.sizing.horizontal import Basis, rate_quantile
 from frugal.sizing.queueing import MAX_UTILIZATION
 from frugal.sizing.request import HourlyPrice, SizingRequest
@@ -37,9 +38,13 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The size on the best kind, whether only that kind keeps the objective, and what else was looked at."""
+    """The size on the best kind and on the present one, and what else was looked at.
+
+    is_rescue: only on the best kind the objective is kept.
+    """
 
     best: Sized
+    present: Sized
     is_rescue: bool = False
     alternatives: tuple[Alternative, ...] = ()
 
@@ -52,42 +57,73 @@ class _Candidate:
     is_measured: bool
 
 
-def choose(
-    state: WorkloadState, request: SizingRequest, present: Sized, *, price: HourlyPrice | None, now: datetime
-) -> Choice:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a replica on a kind can do: as measured there, or by how much slower it is than where it was measured.
+
+    factor: by which service time and activity grow; None where nothing is published. is_measured: on this very kind.
+    """
+
+    capacity: Capacity
+    factor: float | None
+    is_measured: bool
+
+
+def expected_on(kind: Kind, state: WorkloadState, request: SizingRequest) -> Expected:
+    """Return what is expected on a kind: as measured there, else by the newest kind on which enough was measured."""
+    measured = state.capacity_on(kind.key)
+    if measured is not None:
+        return Expected(capacity=measured, factor=1.0, is_measured=True)
+    origins = {one.key: one for one in (*request.kinds, *((request.kind,) if request.kind else ()))}
+    for key in (state.kind, *(key for key, _ in reversed(state.elsewhere))):
+        source = state.capacity_on(key)
+        factor = slowdown(origins[key], kind) if key in origins else None
+        if source is not None and factor is not None:
+            return Expected(capacity=source.slower(factor), factor=factor, is_measured=False)
+    return Expected(capacity=state.capacity, factor=1.0 if kind.key == state.kind else None, is_measured=False)
+
+
+def choose(state: WorkloadState, request: SizingRequest, *, price: HourlyPrice | None, now: datetime) -> Choice:
     """Return the cheapest kind that does; the present one while another would save nothing or is not sure."""
-    if request.kind is None or not request.kinds:
-        return Choice(best=present)
-    others = [kind for kind in request.kinds if kind.key != request.kind.key]
-    candidates = [_candidate(state, request, kind, price, now) for kind in others]
-    fault_now = _carries(state, request, present, 1.0)
-    best = _cheapest(candidates, present, is_rescue=bool(fault_now), held=_too_little(state, request))
+    if request.kind is None:
+        present = size_on(state, request, price=price, now=now)
+        return Choice(best=present, present=present)
+    if not state.kind:  # what was measured before kinds were told apart was measured on what runs
+        state = replace(state, kind=request.kind.key)
+    here = _candidate(state, request, request.kind, price, now)
+    others = [_candidate(state, request, one, price, now) for one in request.kinds if one.key != request.kind.key]
+    fault, held = ("" if here.fault == NO_PRICE else here.fault), _too_little(state, request)
+    best = _cheapest(others, here.sized, is_rescue=bool(fault), held=held)
     return Choice(
-        best=best.sized if best else present,
-        is_rescue=bool(fault_now) and best is not None,
-        alternatives=_alternatives(candidates, best, present, request, fault_now, _too_little(state, request)),
+        best=best.sized if best else here.sized,
+        present=here.sized,
+        is_rescue=bool(fault) and best is not None,
+        alternatives=_alternatives(others, best, here, fault, held),
     )
 
 
 def _candidate(
     state: WorkloadState, request: SizingRequest, kind: Kind, price: HourlyPrice | None, now: datetime
 ) -> _Candidate:
-    assert request.kind is not None
-    applied = request.applied.model_copy(
-        update={"accelerator": kind.accelerator, "product": kind.product, "count": kind.count}
-    )
-    asked = replace(request, applied=applied, ran=request.running)
-    measured = state.capacity_on(kind.key)
-    factor = slowdown(request.kind, kind)
-    view = state.with_capacity(measured or state.capacity.slower(factor or 1.0))
+    """Return what would run on a kind, and why it would not do; on the present one memory fits, because it runs."""
+    is_present = request.kind is not None and kind.key == request.kind.key
+    expected = expected_on(kind, state, request)
+    view = state.with_capacity(expected.capacity)
+    asked = request if is_present else replace(request, applied=_on(kind, request), ran=request.running)
     sized = size_on(view, asked, price=price, now=now)
     fault = (
-        misfit(kind, _needed_bytes(state))
-        or ("" if measured or factor else "nothing is published of it, and nothing was measured on it")
-        or _carries(view, asked, sized, 1.0 if measured else factor or 1.0)
+        ("" if is_present else misfit(kind, _needed_bytes(state)))
+        or ("" if expected.factor else "nothing is published of it, and nothing was measured on it")
+        or _carries(view, asked, sized, expected.factor or 1.0)
         or (NO_PRICE if sized.hourly is None else "")
     )
-    return _Candidate(kind=kind, sized=sized, fault=fault, is_measured=measured is not None)
+    return _Candidate(kind=kind, sized=sized, fault=fault, is_measured=expected.is_measured)
+
+
+def _on(kind: Kind, request: SizingRequest) -> Size:
+    return request.applied.model_copy(
+        update={"accelerator": kind.accelerator, "product": kind.product, "count": kind.count}
+    )
 
 
 def _needed_bytes(state: WorkloadState) -> float:
@@ -139,25 +175,13 @@ def _by_price(one: _Candidate) -> tuple[Decimal, str]:
 
 
 def _alternatives(
-    candidates: list[_Candidate],
-    best: _Candidate | None,
-    present: Sized,
-    request: SizingRequest,
-    fault_now: str,
-    held: str,
+    others: list[_Candidate], best: _Candidate | None, here: _Candidate, fault_here: str, held: str
 ) -> tuple[Alternative, ...]:
     """Return what was not taken, cheapest first, what has no price last."""
+    left = [(one, one.fault or held or "it costs more") for one in others if one is not best]
+    left += [(here, fault_here or "it costs more")] if best is not None else []
     found = [
-        Alternative(
-            size=one.sized.target,
-            hourly=one.sized.hourly,
-            reason=one.fault or held or "it costs more",
-            is_measured=one.is_measured,
-        )
-        for one in candidates
-        if one is not best
+        Alternative(size=one.sized.target, hourly=one.sized.hourly, reason=reason, is_measured=one.is_measured)
+        for one, reason in left
     ]
-    if best is not None:
-        reason = fault_now or "it costs more"
-        found.append(Alternative(size=present.target, hourly=present.hourly, reason=reason, is_measured=True))
     return tuple(sorted(found, key=lambda one: (one.hourly is None, one.hourly or Decimal(0), str(one.size))))

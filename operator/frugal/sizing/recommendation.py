@@ -14,7 +14,7 @@ from frugal.api.status import Size
 from frugal.sizing.choice import Alternative, choose
 from frugal.sizing.explanation import after_kill_sentence
 from frugal.sizing.request import HourlyPrice, SizingRequest
-from frugal.sizing.sized import limit_for, size_on
+from frugal.sizing.sized import limit_for
 from frugal.sizing.state import WorkloadState
 from frugal.sizing.vertical import out_of_memory_floor
 from frugal.units import duration_text, memory_quantity
@@ -60,15 +60,14 @@ def recommend(
     for check in REFUSAL_CHECKS:
         if (refusal := check(state, request, now)) is not None:
             return _after_kill(state, request, now) or refusal
-    present = size_on(state, request, price=price, now=now)
-    choice = choose(state, request, present, price=price, now=now)
+    choice = choose(state, request, price=price, now=now)
     return Recommendation(
         target=choice.best.target,
         lower=choice.best.lower,
         upper=choice.best.upper,
         explanation=choice.best.explanation,
         figures=choice.best.figures,
-        kept=present.target,
+        kept=choice.present.target,
         is_rescue=choice.is_rescue,
         alternatives=choice.alternatives,
     )

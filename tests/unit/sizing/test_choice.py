@@ -74,12 +74,13 @@ def asked(
     kinds: tuple[Kind, ...] = (A100, SLICE, T4),
     prices: dict[str, Decimal] = PRICES,
     threshold: str = "500ms",
+    per_core: Decimal = Decimal("0.01"),
     **more: Any,
 ) -> Recommendation:
     def price(size: Size) -> Decimal | None:
         by_kind = {(one.accelerator, one.product): prices.get(one.key) for one in (A100, SLICE, T4, CPU_KIND)}
         each = by_kind[size.accelerator, size.product]
-        return None if each is None else size.replicas * (each + size.cpu.value * Decimal("0.01"))
+        return None if each is None else size.replicas * (each + size.cpu.value * per_core)
 
     request = SizingRequest(
         applied=on(kind),
