@@ -132,19 +132,19 @@ def _check_config(config: Any) -> None:
             fault=f"is a {name}, whose class only its author's code has",
             remedy="rebuild it as a Functional or Sequential model, or export it to ONNX",
         )
-    for count, described in enumerate(_objects(config)):
+    for count, described in enumerate(_objects({key: config[key] for key in config if key != "compile_config"})):
         if count > MAX_OBJECTS:
             raise UnsafeKeras(fault=f"describes over {MAX_OBJECTS:,} objects", remedy="use a smaller model")
         _check_object(described)
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object with a class_name; an explicit stack, since a hostile file may nest deeply."""
+    """Yield every object that names a class or a module; an explicit stack, since a hostile file may nest deeply."""
     waiting = [config]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
-            if "class_name" in one:
+            if "class_name" in one or "registered_name" in one:
                 yield one
             waiting.extend(one.values())
         elif isinstance(one, list):
@@ -161,13 +161,15 @@ def _check_object(described: dict[str, Any]) -> None:
     # Keras 2 writes no module; Keras 3 names keras or keras.layers, and registered_name for classes of one's own.
     registered = described.get("registered_name")
     own = isinstance(registered, str) and ">" in registered and registered.split(">")[0] not in ("keras", "builtins")
+    if module is not None and (not isinstance(module, str) or module.partition(".")[0] not in ("keras", "builtins")):
+        own = True
     if isinstance(module, str) and module.startswith(OTHER_CLASSES) and not own:
         return
     if name in BUILT_IN_TYPES and not own:
         return
     if own or name not in ALLOWED_LAYERS | _plain_helpers(module):
         raise UnsafeKeras(
-            fault=f"has a {str(registered if own else name)[:80]}, which is no layer that is read here",
+            fault=f"has a {str(registered or name if own else name)[:80]}, which is no layer that is read here",
             remedy=f"use layers among {', '.join(sorted(ALLOWED_LAYERS))}, or export the model to ONNX",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -41,13 +42,10 @@ def load(source: ModelSource, *, storage: Storage, folder: Path) -> Original:
     Raises UnusableModel or Unsupported for what no retry can mend, and StorageUnavailable for an outage.
     """
     path = fetch(source, storage=storage, folder=folder)
-    if source.format is ModelFormat.KERAS:
-        raise Unsupported(
-            field="spec.model.format", value="keras", fault="Keras files are not read yet",
-            remedy="export the model to ONNX (tf2onnx, or keras.Model.export with format='onnx')",
-        )  # fmt: skip
     if source.format is ModelFormat.ONNX:
         model = _onnx(source, path, storage, folder)
+    elif source.format is ModelFormat.KERAS:
+        model = _keras(source, path)
     else:
         from frugal_jobs.models.torch_files import load as load_torch  # torch takes seconds to import
 
@@ -56,6 +54,17 @@ def load(source: ModelSource, *, storage: Storage, folder: Path) -> Original:
     return Original(
         model=model, file_bytes=path.stat().st_size if source.format is ModelFormat.ONNX else model.size_bytes
     )
+
+
+def _keras(source: ModelSource, path: Path) -> Model:
+    if find_spec("keras") is None or find_spec("h5py") is None:
+        raise Unsupported(
+            field="spec.model.format", value="keras", fault="needs Keras, which is not installed in this image",
+            remedy="use an image with the packages of targets.txt, or export the model to ONNX",
+        )  # fmt: skip
+    from frugal_jobs.models.keras_files import load as load_keras
+
+    return load_keras(source, path)
 
 
 def fetch(source: ModelSource, *, storage: Storage, folder: Path) -> Path:
