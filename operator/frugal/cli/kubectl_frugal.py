@@ -1,0 +1,42 @@
+"""`kubectl frugal cost|savings|idle`: the same tables over the cluster that kubectl talks to. Changes nothing.
+
+kubectl finds the plugin by the name of its program, kubectl-frugal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from frugal.cli.cost.command import add_one
+from frugal.cli.cost.source import Manifest, from_cluster
+from frugal.cli.main import BAD_INPUT
+from frugal.errors import FrugalError
+
+VIEWS = ("cost", "savings", "idle")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 2 bad input or no cluster."""
+    arguments = parser().parse_args(words)
+    try:
+        return int(arguments.command(arguments))
+    except FrugalError as fault:
+        print(f"kubectl frugal: {fault}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:  # `kubectl frugal cost | head`
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    top = argparse.ArgumentParser(prog="kubectl frugal", description="What serving costs, has saved and wastes.")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name in VIEWS:
+        add_one(commands, name, source=_objects)
+    return top
+
+
+def _objects(arguments: argparse.Namespace) -> list[Manifest]:
+    return from_cluster(kubeconfig=arguments.kubeconfig, namespace=arguments.namespace)
