@@ -20,7 +20,7 @@ from frugal.errors import FrugalError
 from frugal_jobs.evaluation.flops import shapes_at_batch_one
 from frugal_jobs.models.model import Model, weights_of
 from frugal_jobs.models.running import blank_feed, session_of
-from frugal_jobs.models.trainable import Slot, Trainable, outputs_of_module
+from frugal_jobs.models.trainable import AttributeSlot, Slot, Trainable, outputs_of_module
 
 Array = NDArray[Any]
 TOLERANCE = 1e-3  # of the largest output: float32 sums in another order differ by less than 1e-5 per layer
@@ -57,6 +57,9 @@ class Importer:
     consumers: dict[str, int] = field(default_factory=dict)
     flattens: list[int] = field(default_factory=list)
     skipped: set[int] = field(default_factory=set)
+    attributes: list[AttributeSlot] = field(default_factory=list)
+    unused_inputs: list[tuple[int, int]] = field(default_factory=list)
+    zeros: set[str] = field(default_factory=set)  # tensors that are nothing but zeros, whatever their shape
 
     @property
     def nodes(self) -> list[NodeProto]:
@@ -108,6 +111,7 @@ def imported(model: Model) -> Trainable:
 
 def _import_node(importer: Importer, number: int, node: NodeProto) -> None:
     from frugal_jobs.models.operators import OPERATORS
+    from frugal_jobs.models.selecting import ZERO_KEEPERS
 
     if node.op_type == "Constant":
         return None
@@ -118,7 +122,15 @@ def _import_node(importer: Importer, number: int, node: NodeProto) -> None:
         raise UnsupportedOperator(operator=node.op_type)
     attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
     importer.values[node.output[0]] = build(importer, number, node, attributes)
+    parts = node.input if node.op_type == "Concat" else node.input[:1]
+    if node.op_type in ZERO_KEEPERS and all(_is_zero(importer, name) for name in parts):
+        importer.zeros.add(node.output[0])
     return None
+
+
+def _is_zero(importer: Importer, name: str) -> bool:
+    constant = importer.constants.get(name)
+    return name in importer.zeros or (constant is not None and constant.dtype.kind == "f" and not constant.any())
 
 
 NOT_FOLDED = frozenset({"RandomNormal", "RandomUniform", "ConstantOfShape"})
@@ -145,7 +157,8 @@ def _finished(importer: Importer) -> Trainable:
     module.recompile()
     return Trainable(
         proto=importer.model.proto, module=module.eval(), slots=tuple(importer.slots),
-        flattens=tuple(importer.flattens),
+        flattens=tuple(importer.flattens), attributes=tuple(importer.attributes),
+        unused_inputs=tuple(importer.unused_inputs),
         output_modules=tuple(_last_layers(module)),
     )  # fmt: skip
 

@@ -14,10 +14,10 @@ from onnx import NodeProto
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from frugal_jobs.models import shaping
+from frugal_jobs.models import recurrent, selecting, shaping
 from frugal_jobs.models import tensor_functions as tensors
 from frugal_jobs.models.graph_import import Array, Importer, UnsupportedOperator
-from frugal_jobs.models.operands import Attributes, constant_at, fill, integers_at, value_at
+from frugal_jobs.models.operands import Attributes, constant_at, fill, value_at
 from frugal_jobs.models.trainable import Slot, array_of
 
 Build = Callable[[Importer, int, NodeProto, Attributes], fx.Node]
@@ -229,12 +229,10 @@ def _global_average(importer: Importer, number: int, node: NodeProto, attributes
     return importer.call(torch.mean, importer.values[node.input[0]], list(range(2, rank)), keepdim=True)
 
 
-def _reduce_mean(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
-    del number
-    axes = integers_at(importer, node, attributes, "axes", 1)
-    if axes is None:
-        raise UnsupportedOperator(operator=node.op_type, detail="over all axes")
-    return importer.call(torch.mean, importer.values[node.input[0]], axes, keepdim=bool(attributes.get("keepdims", 1)))
+def _global_maximum(importer: Importer, number: int, node: NodeProto, attributes: Attributes) -> fx.Node:
+    del number, attributes
+    rank = importer.rank(node.input[0]) or 4
+    return importer.call(tensors.maximum, importer.values[node.input[0]], list(range(2, rank)), True)
 
 
 OPERATORS: dict[str, Build] = {
@@ -258,6 +256,16 @@ OPERATORS: dict[str, Build] = {
     "Abs": _unary(torch.abs),
     "Neg": _unary(torch.neg),
     "Sqrt": _unary(torch.sqrt),
+    "Reciprocal": _unary(torch.reciprocal),
+    "Sign": _unary(torch.sign),
+    "Sin": _unary(torch.sin),
+    "Cos": _unary(torch.cos),
+    "Floor": _unary(torch.floor),
+    "Ceil": _unary(torch.ceil),
+    "Softsign": _unary(functional.softsign),
+    "Mish": _unary(functional.mish),
+    "Selu": _unary(functional.selu),
+    "PRelu": _binary(tensors.leaky),
     "Gelu": _gelu,
     "Clip": _clip,
     "Softmax": _softmax(torch.softmax),
@@ -265,12 +273,37 @@ OPERATORS: dict[str, Build] = {
     "MaxPool": _pool("max"),
     "AveragePool": _pool("avg"),
     "GlobalAveragePool": _global_average,
-    "ReduceMean": _reduce_mean,
+    "GlobalMaxPool": _global_maximum,
+    "ReduceMean": selecting.reduce(tensors.average),
+    "ReduceSum": selecting.reduce(tensors.total),
+    "ReduceMax": selecting.reduce(tensors.maximum),
+    "ReduceMin": selecting.reduce(tensors.minimum),
+    "ReduceL2": selecting.reduce(tensors.length),
     "Add": _binary(operator.add),
     "Sub": _binary(operator.sub),
     "Mul": _binary(operator.mul),
     "Div": _binary(operator.truediv),
     "Pow": _binary(torch.pow),
+    "Equal": _binary(operator.eq),
+    "Greater": _binary(operator.gt),
+    "GreaterOrEqual": _binary(operator.ge),
+    "Less": _binary(operator.lt),
+    "LessOrEqual": _binary(operator.le),
+    "And": _binary(torch.logical_and),
+    "Or": _binary(torch.logical_or),
+    "Not": _unary(torch.logical_not),
+    "Where": selecting.every(torch.where),
+    "Min": selecting.every(tensors.least),
+    "Max": selecting.every(tensors.largest),
+    "Einsum": selecting.einsum,
+    "Split": selecting.split,
+    "Expand": selecting.expand,
+    "ConstantOfShape": selecting.constant_of_shape,
+    "Tile": selecting.every(tensors.repeated),
+    "Range": selecting.every(tensors.numbers),
+    "GRU": recurrent.recurrent,
+    "LSTM": recurrent.recurrent,
+    "RNN": recurrent.recurrent,
     "Flatten": shaping.flatten,
     "Reshape": shaping.reshape,
     "Transpose": shaping.transpose,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -55,3 +57,75 @@ def cast(tensor: Tensor, kind: torch.dtype) -> Tensor:
 def same(tensor: Tensor) -> Tensor:
     """Return `tensor`."""
     return tensor
+
+
+def expanded(tensor: Tensor, sizes: Tensor) -> Tensor:
+    """Return `tensor` spread over `sizes`, and over its own where they are larger."""
+    wanted = [int(size) for size in sizes]
+    own = [1] * (len(wanted) - tensor.dim()) + list(tensor.shape)
+    wanted = [1] * (len(own) - len(wanted)) + wanted
+    return tensor.expand([max(pair) for pair in zip(own, wanted, strict=True)])
+
+
+def filled(sizes: Tensor, value: float, kind: torch.dtype) -> Tensor:
+    """Return `value` in the shape `sizes`."""
+    return torch.full([int(size) for size in sizes], value, dtype=kind)
+
+
+def repeated(tensor: Tensor, times: Tensor) -> Tensor:
+    """Return `tensor` so many times along each axis."""
+    return tensor.repeat([int(count) for count in times])
+
+
+def numbers(start: Tensor, end: Tensor, step: Tensor) -> Tensor:
+    """Return the numbers from `start` to before `end`."""
+    return torch.arange(start.item(), end.item(), step.item(), dtype=start.dtype)
+
+
+def cut(tensor: Tensor, sizes: int | list[int], axis: int) -> list[Tensor]:
+    """Return `tensor` in parts of these sizes, or in so many equal parts (the last may be smaller)."""
+    if isinstance(sizes, int):
+        sizes = [-(-tensor.shape[axis] // sizes)] * sizes
+        sizes[-1] = tensor.shape[axis] - sum(sizes[:-1])
+    return list(torch.split(tensor, sizes, axis))
+
+
+def least(*parts: Tensor) -> Tensor:
+    """Return the smallest of the tensors, element by element."""
+    return functools.reduce(torch.minimum, parts)
+
+
+def largest(*parts: Tensor) -> Tensor:
+    """Return the largest of the tensors, element by element."""
+    return functools.reduce(torch.maximum, parts)
+
+
+def length(tensor: Tensor, axes: list[int], keep: bool) -> Tensor:
+    """Return the Euclidean length along `axes`."""
+    found: Tensor = torch.linalg.vector_norm(tensor, dim=axes, keepdim=keep)
+    return found
+
+
+def maximum(tensor: Tensor, axes: list[int], keep: bool) -> Tensor:
+    """Return the largest value along `axes`."""
+    return torch.amax(tensor, axes, keep)
+
+
+def minimum(tensor: Tensor, axes: list[int], keep: bool) -> Tensor:
+    """Return the smallest value along `axes`."""
+    return torch.amin(tensor, axes, keep)
+
+
+def total(tensor: Tensor, axes: list[int], keep: bool) -> Tensor:
+    """Return the sum along `axes`."""
+    return torch.sum(tensor, axes, keep) if axes else tensor
+
+
+def average(tensor: Tensor, axes: list[int], keep: bool) -> Tensor:
+    """Return the mean along `axes`."""
+    return torch.mean(tensor, axes, keep) if axes else tensor
+
+
+def leaky(tensor: Tensor, slope: Tensor) -> Tensor:
+    """Return `tensor` where it is positive, else `slope` times it; the slope may differ by channel."""
+    return torch.where(tensor > 0, tensor, slope * tensor)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
+from frugal_jobs.models.weights import drop_dead_nodes, drop_unused
+
 Array = NDArray[Any]
 
 
@@ -28,6 +30,15 @@ class Slot:
     read: Callable[[], Array | None]
 
 
+@dataclass(frozen=True, slots=True)
+class AttributeSlot:
+    """Attribute `name` of node `node` (by number) takes what `read` returns once training is over."""
+
+    node: int
+    name: str
+    read: Callable[[], int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainable:
     """`module` computes what `proto` does, from the inputs in the order of the graph to its first output."""
@@ -37,6 +48,8 @@ class Trainable:
     slots: tuple[Slot, ...]
     flattens: tuple[int, ...]  # Reshape nodes, by number, that only flatten: their width may change
     output_modules: tuple[str, ...]  # the layers whose output is the model's: their width is not ours to change
+    attributes: tuple[AttributeSlot, ...] = ()
+    unused_inputs: tuple[tuple[int, int], ...] = ()  # (node, position) of inputs that say what is so without them
 
     def written_back(self) -> ModelProto:
         """Return the ONNX graph with the module's present weights."""
@@ -58,7 +71,12 @@ class Trainable:
             inputs[slot.position] = name
         for number in self.flattens:
             _make_flatten(proto.graph.node[number])
-        _drop_unused(proto)
+        for number, position in self.unused_inputs:
+            proto.graph.node[number].input[position] = ""
+        for entry in self.attributes:
+            _set_attribute(proto.graph.node[entry.node], entry.name, entry.read())
+        drop_dead_nodes(proto)
+        drop_unused(proto)
         del proto.graph.value_info[:]
         return proto
 
@@ -69,14 +87,10 @@ def _make_flatten(node: NodeProto) -> None:
     node.attribute.append(helper.make_attribute("axis", 1))
 
 
-def _drop_unused(proto: ModelProto) -> None:
-    """Drop weights that were replaced, also from the inputs among which old exporters list them."""
-    used = {name for node in proto.graph.node for name in node.input} | {value.name for value in proto.graph.output}
-    dropped = {tensor.name for tensor in proto.graph.initializer if tensor.name not in used}
-    for listed in (proto.graph.initializer, proto.graph.input):
-        kept = [entry for entry in listed if entry.name not in dropped]
-        del listed[:]
-        listed.extend(kept)  # type: ignore[arg-type]
+def _set_attribute(node: NodeProto, name: str, value: int) -> None:
+    kept = [entry for entry in node.attribute if entry.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
 
 def array_of(tensor: Tensor) -> Array:

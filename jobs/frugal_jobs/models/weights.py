@@ -145,6 +145,24 @@ def drop_unused(proto: ModelProto) -> None:
         listed.extend(kept)  # type: ignore[arg-type]
 
 
+def drop_dead_nodes(proto: ModelProto) -> None:
+    """Drop nodes, in place, whose outputs nothing uses; those with subgraphs stay."""
+    used = {value.name for value in proto.graph.output}
+    used |= {name for node in _all_nodes(proto) if _has_subgraph(node) for name in node.input}
+    kept = []
+    for node in reversed(proto.graph.node):
+        if used & set(node.output) or _has_subgraph(node):
+            used.update(node.input)
+            kept.append(node)
+    nodes = list(reversed(kept))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+
+def _has_subgraph(node: NodeProto) -> bool:
+    return any(entry.HasField("g") or entry.graphs for entry in node.attribute)
+
+
 def _all_nodes(proto: ModelProto) -> list[NodeProto]:
     """Return the nodes of the graph and of its subgraphs, which may use its tensors."""
     waiting, found = list(proto.graph.node), []

@@ -20,10 +20,11 @@ TIMES = 7
 
 
 def recurrent(operator: str, *, hidden: int = 48, width: int = 28, outputs: int = 40, **attributes: Any) -> Model:
-    """Return a layer that reads (time, batch, width) and a head on its last state."""
+    """Return a layer that reads (batch, time, width) and a head on its last state."""
     rows = GATES[operator] * hidden
     nodes = [
-        helper.make_node(operator, ["x", "w", "r", "b"], ["", "h"], hidden_size=hidden, **attributes),
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        helper.make_node(operator, ["t", "w", "r", "b"], ["", "h"], hidden_size=hidden, **attributes),
         helper.make_node("Squeeze", ["h", "axis"], ["s"]),
         helper.make_node("Gemm", ["s", "w2", "b2"], ["y"], transB=1),
     ]
@@ -31,11 +32,11 @@ def recurrent(operator: str, *, hidden: int = 48, width: int = 28, outputs: int 
         "w": random(1, rows, width, seed=1), "r": random(1, rows, hidden, seed=2), "b": random(1, 2 * rows, seed=3),
         "axis": np.array([0], np.int64), "w2": random(outputs, hidden, seed=4), "b2": random(outputs, seed=5),
     }  # fmt: skip
-    return model_of(nodes, weights, takes=(TIMES, "batch", width), gives=("batch", outputs))
+    return model_of(nodes, weights, takes=("batch", TIMES, width), gives=("batch", outputs))
 
 
 def sequence(batch: int = 5, width: int = 28) -> dict[str, NDArray[Any]]:
-    return {"x": random(TIMES, batch, width, seed=9, scale=1.0)}
+    return {"x": random(batch, TIMES, width, seed=9, scale=1.0)}
 
 
 def embedding(*, words: int = 500, width: int = 64) -> Model:

@@ -84,6 +84,23 @@ ONE_OPERATOR: dict[str, tuple[str, tuple[int | str, ...], Weights, dict[str, Any
     "cast": ("Cast", ROWS, {}, {"to": TensorProto.FLOAT}),
     "pad": ("Pad", IMAGE, {"p": ints(0, 0, 1, 0, 0, 0, 0, 2)}, {}),
     "pad by reflection": ("Pad", IMAGE, {"p": ints(0, 0, 1, 1, 0, 0, 1, 1)}, {"mode": "reflect"}),
+    "global maximum": ("GlobalMaxPool", IMAGE, {}, {}),
+    "sum": ("ReduceSum", IMAGE, {"axes": ints(1)}, {}),
+    "sum of all": ("ReduceSum", ROWS, {}, {}),
+    "largest": ("ReduceMax", IMAGE, {"axes": ints(2, 3)}, {}),
+    "smallest": ("ReduceMin", IMAGE, {"axes": ints(3)}, {"keepdims": 0}),
+    "length": ("ReduceL2", ROWS, {"axes": ints(1)}, {}),
+    "sign": ("Sign", ROWS, {}, {}),
+    "sine": ("Sin", ROWS, {}, {}),
+    "cosine": ("Cos", ROWS, {}, {}),
+    "softsign": ("Softsign", ROWS, {}, {}),
+    "mish": ("Mish", ROWS, {}, {}),
+    "selu": ("Selu", ROWS, {}, {}),
+    "leaky relu, learnt": ("PRelu", IMAGE, {"slope": random(4, 1, 1)}, {}),
+    "minimum": ("Min", ROWS, {"c": random(8)}, {}),
+    "maximum": ("Max", ROWS, {"c": random(8), "d": random(8, seed=1)}, {}),
+    "expand": ("Expand", ("batch", 1, 8), {"s": ints(1, 3, 8)}, {}),
+    "tile": ("Tile", ROWS, {"r": ints(1, 2)}, {}),
     "identity": ("Identity", ROWS, {}, {}),
     "dropout": ("Dropout", ROWS, {}, {}),
 }  # fmt: skip
@@ -135,6 +152,28 @@ def test_a_shape_that_is_computed_from_the_batch_is_followed() -> None:
     assert trainable.slots == ()
 
 
+def test_attention_with_a_mask_is_followed() -> None:
+    """Softmax(Q K^T / sqrt(d) + mask) V from one projection that is split, as exporters write it."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["qkv"]),
+        helper.make_node("Split", ["qkv"], ["q", "k", "v"], axis=2, num_outputs=3),
+        helper.make_node("Transpose", ["k"], ["kt"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["q", "kt"], ["qk"]),
+        helper.make_node("Div", ["qk", "root"], ["scaled"]),
+        helper.make_node("Greater", ["scaled", "edge"], ["is_large"]),
+        helper.make_node("Where", ["is_large", "low", "scaled"], ["masked"]),
+        helper.make_node("Softmax", ["masked"], ["p"], axis=-1),
+        helper.make_node("Einsum", ["p", "v"], ["y"], equation="btk,bkd->btd"),
+    ]
+    weights = {"w": random(8, 24), "root": np.array(8**0.5, np.float32), "edge": np.array(0.1, np.float32),
+               "low": np.array(-1e4, np.float32)}  # fmt: skip
+    model = model_of(nodes, weights, takes=("batch", 5, 8), gives=None)
+
+    trainable = imported(model)
+
+    assert len(trainable.slots) == 1
+
+
 def test_weights_that_are_transposed_first_are_written_back_where_they_are_used() -> None:
     nodes = [helper.make_node("Transpose", ["w"], ["t"], perm=[1, 0]), helper.make_node("MatMul", ["x", "t"], ["y"])]
     model = model_of(nodes, {"w": random(3, 8)}, takes=ROWS, gives=("batch", 3))
@@ -155,11 +194,10 @@ def test_only_the_last_layers_are_the_outputs() -> None:
 
 
 def test_an_operator_that_cannot_be_trained_is_named() -> None:
-    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=2)
-    weights = {"w": random(1, 8, 3), "r": random(1, 8, 2)}
-    model = model_of([node], weights, takes=(5, 1, 3), gives=None)
+    nodes = [helper.make_node("NonZero", ["x"], ["i"]), helper.make_node("Cast", ["i"], ["y"], to=TensorProto.FLOAT)]
+    model = model_of(nodes, {}, takes=ROWS, gives=None)
 
-    with pytest.raises(UnsupportedOperator, match="LSTM"):
+    with pytest.raises(UnsupportedOperator, match="NonZero"):
         imported(model)
 
 
