@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from frugal.decisions.plan import Event, ObjectRef
+from frugal.decisions.plan import Event, ObjectRef, PodResize
 from frugal.decisions.snapshot import Capabilities, Children, Manifest
 from frugal.loop.ports import ObjectKey
 from frugal.resources.identity import UID_LABEL
@@ -117,6 +117,15 @@ class FakeCluster:
             known = self.objects.get((ref.kind, ref.namespace, ref.name))
             if known is not None and known["metadata"]["uid"] == ref.uid:
                 del self.objects[ref.kind, ref.namespace, ref.name]
+
+    async def resize(self, pod: PodResize) -> None:
+        with self._write("resize Pod"):
+            known = self.objects.get(("Pod", pod.namespace, pod.name))
+            if known is not None:
+                made = copy.deepcopy(known)
+                (container,) = (one for one in made["spec"]["containers"] if one["name"] == pod.container)
+                container["resources"] = copy.deepcopy(pod.resources)
+                self.objects["Pod", pod.namespace, pod.name] = made
 
     async def apply_status(self, key: ObjectKey, status: Manifest) -> None:
         with self._write("status"):

@@ -22,6 +22,7 @@ async def discover(api: Api) -> Capabilities:
     return Capabilities(
         pod_disruption_budgets=await _serves(api, "/apis/policy/v1", "poddisruptionbudgets"),
         pod_failure_policy=_version(version) >= _POD_FAILURE_POLICY_SINCE,
+        pod_resize=await _serves(api, "/api/v1", "pods/resize"),
     )
 
 

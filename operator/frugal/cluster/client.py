@@ -25,6 +25,7 @@ CALL_SECONDS = 20.0
 CONNECTIONS = 32  # at a time; enough for all workers, followers of logs and the lease
 
 _JSON = "application/json"
+_STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 
 
@@ -107,6 +108,10 @@ class Api:
     async def apply(self, path: str, body: Manifest, *, manager: str = FIELD_MANAGER) -> Manifest:
         """Apply an object server-side; fields that another manager holds are taken over."""
         return await self._json("PATCH", path, {"fieldManager": manager, "force": "true"}, body, _APPLY)
+
+    async def patch(self, path: str, body: Manifest) -> Manifest:
+        """Change a part of an object; lists of a built-in kind are merged by their keys."""
+        return await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, _STRATEGIC_MERGE)
 
     async def delete(self, path: str, *, uid: str) -> Manifest:
         """Delete exactly this object and, in the background, what it owns; raises NotFound or Conflict."""

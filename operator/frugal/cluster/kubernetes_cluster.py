@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from frugal.cluster.cache import Cache
 from frugal.cluster.client import FIELD_MANAGER, Api
 from frugal.cluster.events import event_manifest
-from frugal.cluster.kinds import EVENTS, NODES, Resource, resource_of
+from frugal.cluster.kinds import EVENTS, NODES, PODS, Resource, resource_of
 from frugal.cluster.logs import LogFollowers
 from frugal.cluster.prices import PriceBookWatch
-from frugal.decisions.plan import Event, ObjectRef
+from frugal.decisions.plan import Event, ObjectRef, PodResize
 from frugal.decisions.snapshot import Capabilities, Children, Manifest
 from frugal.errors import Conflict, NotFound
 from frugal.loop.ports import Clock, ObjectKey
@@ -98,6 +98,14 @@ class KubernetesCluster:
         try:
             await self._api.delete(path, uid=ref.uid)
         except (NotFound, Conflict):  # gone, or another object has its name now
+            return
+
+    async def resize(self, pod: PodResize) -> None:
+        path = PODS.path(pod.namespace, pod.name) + "/resize"
+        container = {"name": pod.container, "resources": pod.resources}
+        try:
+            self.take(await self._api.patch(path, {"spec": {"containers": [container]}}), is_deleted=False)
+        except NotFound:
             return
 
     async def apply_status(self, key: ObjectKey, status: Manifest) -> None:

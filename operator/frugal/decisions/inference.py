@@ -6,6 +6,7 @@ What the plan must remember stands in the status (`model`: the last that was ful
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +14,9 @@ from decimal import Decimal
 
 from pydantic import ValidationError
 
-from frugal.api.accelerators import CPU
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.inference_deployment import (
-    CompressionMode,
     InferenceDeployment,
-    InferenceDeploymentSpec,
-    RuntimeName,
     SizingMode,
 )
 from frugal.api.money import Saving
@@ -35,6 +32,7 @@ from frugal.api.status import (
 )
 from frugal.decisions.conditions import ACCEPTED, Standing, Told, refused, triple, written
 from frugal.decisions.events import events_between
+from frugal.decisions.inference_apply import Application, application_of
 from frugal.decisions.inference_figures import (
     recommendation_of,
     steady,
@@ -47,6 +45,7 @@ from frugal.decisions.inference_model import ModelChoice, choose_model
 from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, surroundings, told_budget
 from frugal.decisions.inference_size import SizeDecision, decide_size, is_same_replica, is_same_size
 from frugal.decisions.inference_stage import Rollout, endpoint_of, rollout_of, stage_of
+from frugal.decisions.inference_support import unsupported_in
 from frugal.decisions.inference_trial import Progress, goes_on, remembered, saves, with_rejected
 from frugal.decisions.node_prices import hourly_cost, hourly_parts, labels_of_node
 from frugal.decisions.parsing import parsed_inference_deployment
@@ -57,8 +56,6 @@ from frugal.errors import InvalidObject
 from frugal.pricing.cost import saving
 from frugal.resources.checkpoint import find_checkpoint, render_checkpoint, saved_at
 from frugal.resources.inference import (
-    first_size,
-    render_deployment,
     render_disruption_budget,
     render_service,
     selector_of,
@@ -83,24 +80,6 @@ def plan_inference(seen: InferenceSnapshot) -> Plan:
     if unsupported:
         return _unchanged(seen, (ACCEPTED, *triple(Standing.STALLED, Reason.UNSUPPORTED, unsupported)))
     return _plan(deployment, seen)
-
-
-def unsupported_in(spec: InferenceDeploymentSpec) -> str:
-    """Return which field asks for what this version does not do, and what it does; empty when there is none."""
-    if spec.target_ref is not None:
-        return "spec.targetRef: adopting a workload is not there yet; let spec.model be served instead"
-    if spec.compression.mode is CompressionMode.AUTO:
-        return "spec.compression.mode Auto is not there yet; use Suggest, and a CompressionJob of your own"
-    asked = first_size(spec).accelerator
-    if spec.runtime.name is RuntimeName.ONNXRUNTIME and asked != CPU:
-        return f"spec.runtime.name onnxruntime runs on cpu, not on {asked}; use cpu, or another runtime"
-    if spec.accelerators and asked not in spec.accelerators:
-        listed = ", ".join(spec.accelerators)
-        return (
-            f"spec.accelerators lists {listed}, but the pod asks for {asked}; list {asked}, or ask for one of them "
-            "in spec.runtime.podTemplate (resources.limits of the serving container)"
-        )
-    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +122,8 @@ def _plan(deployment: InferenceDeployment, seen: InferenceSnapshot) -> Plan:
         ),
         node_labels=node_labels,
     )
-    desired = _desired(look)
-    return _said(look, desired, rollout_of(live, desired))
+    application = _application(look)
+    return _said(look, application, rollout_of(live, application.deployment if application else None))
 
 
 def _progress(live: Manifest | None, choice: ModelChoice) -> Progress:
@@ -154,23 +133,26 @@ def _progress(live: Manifest | None, choice: ModelChoice) -> Progress:
     return Progress(is_complete=rollout.is_complete, is_overdue=rollout.is_overdue, version=version)
 
 
-def _desired(look: _Look) -> Manifest | None:
-    """Return the Deployment as it shall be; None while there is no model to serve."""
+def _application(look: _Look) -> Application | None:
+    """Return how the decided size is applied; None while there is no model to serve."""
     if look.choice.model is None:
         return None
-    environment = look.seen.environment
-    return render_deployment(
+    advice, size = look.decision.advice, look.decision.size
+    figures = advice.figures if isinstance(advice, Recommendation) else {}
+    return application_of(
         look.deployment,
+        look.seen,
+        live=look.live,
         model=look.choice.model,
-        size=look.decision.size,
-        image=environment.serve_image,
-        image_pull_policy=environment.image_pull_policy,
+        size=size,
+        needed_replicas=math.ceil(figures.get("needed_replicas", size.replicas)),
         failed_version=look.choice.failed_version,
     )
 
 
-def _said(look: _Look, desired: Manifest | None, rollout: Rollout) -> Plan:
+def _said(look: _Look, application: Application | None, rollout: Rollout) -> Plan:
     """Return the plan with the status that tells of it."""
+    desired = application.deployment if application is not None else None
     status, told = _status(look, rollout, is_deployed=desired is not None)
     manifest, raw = look.seen.manifest, look.seen.manifest.get("status") or {}
     generation = look.deployment.generation
@@ -180,6 +162,7 @@ def _said(look: _Look, desired: Manifest | None, rollout: Rollout) -> Plan:
     return Plan(
         apply=apply,
         delete=delete,
+        resize=application.resizes if application is not None else (),
         status=after,
         events=(*events_between(manifest.get("status") or {}, after, watched=WATCHED), *_resized(look, status)),
         requeue_seconds=_requeue_seconds(look, status),

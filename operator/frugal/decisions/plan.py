@@ -42,11 +42,22 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodResize:
+    """A running pod whose container gets other requests and limits where it runs."""
+
+    namespace: str
+    name: str
+    container: str
+    resources: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The desired state of one object's world.
 
     apply: children as they shall be, whole; the loop applies those that differ.
     delete: children that shall not be; already gone is success.
+    resize: pods that get another size in place, on a server that can.
     status: the whole status; None when the object is being deleted and nothing may be said any more.
     finalizers: finalizers of ours that the object shall carry; the loop adds and removes only `frugal.dev/` ones.
     requeue_seconds: look again after this long even if nothing happens; None when only an event can change the plan.
@@ -54,6 +65,7 @@ class Plan:
 
     apply: tuple[Manifest, ...] = ()
     delete: tuple[ObjectRef, ...] = ()
+    resize: tuple[PodResize, ...] = ()
     status: Manifest | None
     events: tuple[Event, ...] = ()
     finalizers: tuple[str, ...] = ()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from frugal.api.conditions import Reason
 from frugal.decisions.snapshot import Manifest
+from frugal.units import parse_rfc3339
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _MISSING = re.compile(r'(secret|configmap|persistentvolumeclaim|serviceaccount) "?[^ ]+"? not found', re.IGNORECASE)
@@ -73,6 +75,15 @@ def waiting_trouble(pod: Manifest) -> Trouble | None:
     return _unschedulable(pod) or next(
         (trouble for status in _every_status(pod) if (trouble := _waiting(pod, status)) is not None), None
     )
+
+
+def waiting_since(pod: Manifest, now: datetime) -> float:
+    """Return for how many seconds no node has had room for the pod; 0 when it has a node."""
+    for one in (pod.get("status") or {}).get("conditions") or []:
+        if one.get("type") == "PodScheduled" and one.get("reason") == "Unschedulable":
+            since = str(one.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp") or "")
+            return max(0.0, (now - parse_rfc3339(since)).total_seconds()) if since else 0.0
+    return 0.0
 
 
 def crash_trouble(pod: Manifest, container: str, *, memory_field: str) -> Trouble | None:

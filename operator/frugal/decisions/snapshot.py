@@ -22,6 +22,7 @@ class Capabilities:
 
     pod_disruption_budgets: bool = False  # policy/v1
     pod_failure_policy: bool = False
+    pod_resize: bool = False  # the subresource pods/resize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

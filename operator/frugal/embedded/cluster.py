@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from frugal.cluster.events import event_manifest
 from frugal.cluster.prices import PRICES_KEY
-from frugal.decisions.plan import Event, ObjectRef
+from frugal.decisions.plan import Event, ObjectRef, PodResize
 from frugal.decisions.snapshot import Capabilities, Children, Manifest
 from frugal.embedded.container_log import read_tail
 from frugal.embedded.node import Node
@@ -97,6 +97,9 @@ class EmbeddedCluster:
 
     async def delete(self, ref: ObjectRef) -> None:
         self._store.delete(ObjectKey(ref.kind, ref.namespace, ref.name), uid=ref.uid)
+
+    async def resize(self, pod: PodResize) -> None:
+        raise Rejected(f"pod {pod.name}: embedded mode has no pods/resize")
 
     async def apply_status(self, key: ObjectKey, status: Manifest) -> None:
         try:

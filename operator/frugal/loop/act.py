@@ -39,6 +39,9 @@ async def carry_out(cluster: Cluster, key: ObjectKey, manifest: Manifest, childr
         if child is None or differs(desired, child):
             await cluster.apply(desired)
             _log.info("%s: applied %s %s", key, desired["kind"], desired["metadata"]["name"])
+    for pod in plan.resize:
+        await cluster.resize(pod)
+        _log.info("%s: resized pod %s in place", key, pod.name)
     if _our_finalizers(manifest) != sorted(plan.finalizers):
         await cluster.apply_finalizers(key, plan.finalizers)
     if plan.status is not None:

@@ -41,6 +41,9 @@ DRAIN_SECONDS = 20
 GRACE_SECONDS = 30  # more than the drain, so that the kubelet never cuts it short
 PROGRESS_DEADLINE_SECONDS = 600  # as Kubernetes' own default
 
+SURGE: Mapping[str, Any] = {"maxUnavailable": 0, "maxSurge": "25%"}  # rounded up, so at least one
+TAKE_AND_GIVE: Mapping[str, Any] = {"maxUnavailable": 1, "maxSurge": 0}
+
 # Before anything is measured: a small CNN under ONNX Runtime holds about 120 MiB and half a core carries hundreds of
 # requests a second; the first measurements correct it. The limit leaves room for what nobody has measured yet.
 _FIRST_CPU = Quantity("500m")
@@ -172,10 +175,12 @@ def render_deployment(
     image: str,
     image_pull_policy: str,
     failed_version: str = "",
+    strategy: Mapping[str, Any] = SURGE,
 ) -> Manifest:
     """Return the Deployment that serves `model` with `size`.
 
     failed_version: a version that was given up for `model`, so that it is not tried again.
+    strategy: in which order new pods come and old ones go.
     """
     spec = deployment.spec
     mounted = claims(read=[model.uri])
@@ -204,7 +209,7 @@ def render_deployment(
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "selector": {"matchLabels": selector_of(deployment)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": dict(strategy)},
             "template": template,
         }
     }
