@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from frugal.decisions.plan import Event, ObjectRef
+from frugal.decisions.plan import Event, ObjectRef, PodResize
 from frugal.decisions.snapshot import Capabilities, Children, Manifest
 from frugal.sizing.samples import Observation
 
@@ -62,6 +62,9 @@ class Cluster(Protocol):
 
     async def delete(self, ref: ObjectRef) -> None:
         """Delete a child and what it owns; already gone, or replaced by another uid, is success."""
+
+    async def resize(self, pod: PodResize) -> None:
+        """Give a running pod another size in place; a pod that is gone is success."""
 
     async def apply_status(self, key: ObjectKey, status: Manifest) -> None:
         """Apply the whole status; an object that is gone is success."""
