@@ -28,7 +28,7 @@ StartPrometheus = Callable[..., AbstractContextManager[str]]
 def prometheus(
     folder: Path, *, jobs: Jobs, rule_files: Sequence[Path] = (), scrape_seconds: int = SCRAPE_SECONDS
 ) -> Iterator[str]:
-    """Run Prometheus with these scrape jobs, and give its URL once it is ready; `folder` holds its configuration and data.
+    """Run Prometheus with these scrape jobs, and give its URL once it is ready; all its files are in `folder`.
 
     Raises NoPrometheus where the program cannot be had.
     """

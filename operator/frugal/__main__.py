@@ -38,6 +38,8 @@ from frugal.metrics.exposition import fleet_registry, serve_metrics
 from frugal.metrics.instruments import OperatorInstruments
 from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
+from frugal.telemetry.client import PrometheusClient
+from frugal.telemetry.credentials import Credentials
 from frugal.telemetry.prometheus import PrometheusTelemetry
 from frugal.telemetry.scrape import PodScraper
 
@@ -62,7 +64,7 @@ class Operator:
         self._cluster = KubernetesCluster(
             api, settings, capabilities, watched, clock, wake=self._wake, wake_all=self._wake_all
         )
-        telemetry = PrometheusTelemetry(settings.prometheus_url) if settings.prometheus_url else PodScraper(clock)
+        telemetry = prometheus(settings) if settings.prometheus_url else PodScraper(clock)
         instruments = OperatorInstruments(self._registry)
         self._engine = Engine(self._cluster, telemetry, settings, clock, instruments)
         lease = LeaseSettings(
@@ -158,6 +160,15 @@ class Operator:
             yield
         finally:
             await asyncio.to_thread(server.stop)
+
+
+def prometheus(settings: Settings) -> PrometheusTelemetry:
+    """Return the telemetry that asks the Prometheus of the settings."""
+    credentials = Credentials(
+        folder=settings.prometheus_credentials, token=settings.prometheus_token, tenant=settings.prometheus_tenant
+    )
+    client = PrometheusClient(settings.prometheus_url, credentials, query_seconds=settings.prometheus_query_seconds)
+    return PrometheusTelemetry(client)
 
 
 def clock() -> datetime:

@@ -6,7 +6,7 @@ Every variable is `FRUGAL_` plus the field's name in capitals; a value that cann
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from frugal.errors import InvalidSettings
@@ -23,6 +23,10 @@ class Settings:
     serve_image: str = "frugal.dev/serve:0.1.0"
     image_pull_policy: str = "IfNotPresent"
     prometheus_url: str = ""  # empty: pods are scraped directly
+    prometheus_credentials: str = ""  # a folder: token | username, password; ca.crt; tls.crt, tls.key
+    prometheus_token: str = field(default="", repr=False)  # instead of the folder's
+    prometheus_tenant: str = ""  # X-Scope-OrgID
+    prometheus_query_seconds: float = 10.0  # how long one query may take
     price_book: str = "frugal-prices"  # a ConfigMap in operator_namespace, key prices.yaml
     metrics_port: int = 9095
     health_port: int = 8081
@@ -34,9 +38,9 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Return the settings that `environment` holds; raises InvalidSettings."""
         given: dict[str, Any] = {
-            field.name: _parse(variable, environment[variable], field.default)
-            for field in fields(cls)
-            if (variable := f"FRUGAL_{field.name.upper()}") in environment
+            one.name: _parse(variable, environment[variable], one.default)
+            for one in fields(cls)
+            if (variable := f"FRUGAL_{one.name.upper()}") in environment
         }
         return cls(**given)
 

@@ -206,6 +206,14 @@ CASES = (
         {"runtime": {"name": "triton", "podTemplate": {"spec": {"containers": []}}}},
         "a runtime other than onnxruntime brings its container",
     ),
+    # metrics of a runtime that its user describes
+    idep("declared metrics", {"runtime": {"metrics": {"requests": "a_total", "failures": "b_total"}}}),
+    idep(
+        "one counter for two things",
+        {"runtime": {"metrics": {"requests": "a_total", "failures": "a_total"}}},
+        "failures is a counter of its own",
+    ),
+    idep("a query for a metric", {"runtime": {"metrics": {"requests": "sum(a_total)"}}}, "requests"),
     # what the schema alone refuses
     job("text for a number", {"objective": {"maxLoss": "0.5"}}, "maxLoss"),
     job("text for a truth", {"suspend": "true"}, "suspend"),

@@ -186,7 +186,7 @@ def kubelet_lines(pod: SimulatedPod, seconds: float) -> Iterator[str]:
 
 
 def dcgm_lines(pod: SimulatedPod, _: float) -> Iterator[str]:
-    """Yield what the DCGM exporter says of the pod's card: by default no SM activity, and blanks where it has nothing."""
+    """Yield what the DCGM exporter says of a card: no SM activity by default, blanks where it has nothing."""
     if pod.card is Card.NONE:
         return
     labels = f'{pod.labels},container="serve",UUID="{pod.card_uuid}",gpu="0",modelName="NVIDIA A100",hostname="node"'

@@ -18,6 +18,8 @@ CHANGE_WINDOW_PATTERN = (
     r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9] [A-Za-z0-9_+/-]+$"
 )
 
+METRIC_PATTERN = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"  # Prometheus' data model
+
 
 class RuntimeName(StrEnum):
     """What serves the model."""
@@ -90,6 +92,41 @@ class TargetReference(ApiModel):
     name: Annotated[Name, Field(description="Its name, in the same namespace.")]
 
 
+class LatencyUnit(StrEnum):
+    """In what a runtime tells its latencies."""
+
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+
+
+MetricName = Annotated[str, Field(pattern=METRIC_PATTERN, max_length=200)]
+
+
+class RuntimeMetrics(ApiModel):
+    """Under which Prometheus names a runtime that Frugal does not know tells its load."""
+
+    requests: Annotated[MetricName, Field(description="Counter of all answers; its series are added up.")]
+    failures: Annotated[
+        MetricName | None, Field(description="Counter of those answers that are the server's fault.")
+    ] = None
+    latency: Annotated[MetricName | None, Field(description="Histogram of whole requests, without _bucket.")] = None
+    latency_unit: Annotated[LatencyUnit, Field(description="Unit of the histogram's edges: s | ms | us.")] = (
+        LatencyUnit.SECONDS
+    )
+    in_flight: Annotated[
+        MetricName | None, Field(description="Gauge of the requests accepted and not yet answered.")
+    ] = None
+    RULES = (
+        Rule(
+            cel="!has(self.failures) || self.failures != self.requests",
+            check=lambda self: self.failures != self.requests,
+            field="failures",
+            message="failures is a counter of its own",
+        ),
+    )
+
+
 class ServingRuntime(ApiModel):
     """What serves the model."""
 
@@ -98,6 +135,10 @@ class ServingRuntime(ApiModel):
         Field(description="onnxruntime is Frugal's own server; the others bring image and command in podTemplate."),
     ] = RuntimeName.ONNXRUNTIME
     pod_template: Annotated[PodTemplate, Field(description="Merged over the pod that Frugal makes.")] = {}
+    metrics: Annotated[
+        RuntimeMetrics | None,
+        Field(description="Where its load is told. Unset: by the names of Frugal's server, vLLM, Triton or KServe."),
+    ] = None
 
 
 class LatencyObjective(ApiModel):

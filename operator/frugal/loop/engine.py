@@ -34,6 +34,7 @@ from frugal.loop.ports import (
 )
 from frugal.loop.queue import KeyedQueue
 from frugal.loop.references import References, owner_of
+from frugal.loop.runtime_metrics import declared_metrics
 from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
 
@@ -164,7 +165,7 @@ class Engine:
             pods = tuple(pod for pod in children.pods if _is_running(pod))
             if pods:
                 self._measurements.of(key, children)  # what an earlier process learnt comes before what is new
-                workloads.append(Workload(key=key, pods=pods))
+                workloads.append(Workload(key=key, pods=pods, metrics=declared_metrics(manifest)))
         return workloads
 
     def _on_kinds(self, reading: Reading, workloads: tuple[Workload, ...]) -> Reading:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from frugal.api.inference_deployment import RuntimeMetrics
 from frugal.decisions.plan import Event, ObjectRef, PodResize
 from frugal.decisions.snapshot import Capabilities, Children, Manifest
 from frugal.sizing.samples import Observation
@@ -82,6 +83,7 @@ class Workload:
 
     key: ObjectKey
     pods: tuple[Manifest, ...]
+    metrics: RuntimeMetrics | None = None  # the names that its user declares; None: one of the runtimes known by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ class UsageSample:
     memory_bytes: highest working set (or resident size) seen in the interval.
     gpu_ratio: engine activity of the replica's own share, in [0, 1].
     gpu_memory_bytes: highest frame buffer use.
+    gpu_source: the metric that gpu_ratio is read from, and how a shared card's activity was shared out.
     """
 
     at: datetime
@@ -22,6 +23,7 @@ class UsageSample:
     memory_bytes: int | None
     gpu_ratio: float | None = None
     gpu_memory_bytes: int | None = None
+    gpu_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class LoadSample:
     latency_buckets: (upper edge in seconds, answers at most that slow), cumulative, edges ascending, over the interval.
     in_flight: requests being served or waiting at `at`.
     replicas: ready replicas that shared the load.
+    input_tokens, output_tokens: over the interval; None where the server counts none.
     """
 
     at: datetime
@@ -43,6 +46,8 @@ class LoadSample:
     latency_buckets: tuple[tuple[float, int], ...]
     in_flight: float
     replicas: int
+    input_tokens: float | None = None
+    output_tokens: float | None = None
 
     @property
     def rate(self) -> float:

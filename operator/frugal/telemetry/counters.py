@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from frugal.telemetry.exposition import Sample
-
-REQUESTS = "frugal_serve_requests_total"
-LATENCY_BUCKET = "frugal_serve_request_duration_seconds_bucket"
-COMPUTE_SUM = "frugal_serve_compute_duration_seconds_sum"
-IN_FLIGHT = "frugal_serve_in_flight_requests"
-PROCESS_CPU = "process_cpu_seconds_total"
-PROCESS_MEMORY = "process_resident_memory_bytes"
-
-SERVER_METRICS = (REQUESTS, LATENCY_BUCKET, COMPUTE_SUM, IN_FLIGHT, PROCESS_CPU, PROCESS_MEMORY)
+from frugal.telemetry.sources.registry import RUNTIMES
+from frugal.telemetry.sources.server import PROCESS_CPU, PROCESS_MEMORY, ServerMetrics, ServerTally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +16,10 @@ class PodCounters:
     """Where one pod stands; a field is None where nothing says it, never where it is 0.
 
     at: when the figures were true; cpu_at: when cpu_seconds was, where another source says it.
-    cpu_seconds, compute_seconds: since the process began.
+    cpu_seconds, compute_seconds, input_tokens, output_tokens: since the process began.
+    gpu_source: the metric that gpu_ratio is read from, and how a shared card's activity was shared out.
     requests: answers by HTTP status. latency: answers at most so many seconds slow, by that edge.
+    problem: what is wrong with a figure that is therefore left out; empty where nothing is.
     """
 
     at: datetime
@@ -35,10 +28,14 @@ class PodCounters:
     memory_bytes: int | None = None
     gpu_ratio: float | None = None
     gpu_memory_bytes: int | None = None
+    gpu_source: str = ""
     requests: Mapping[str, float] = field(default_factory=dict)
     latency: Mapping[float, float] = field(default_factory=dict)
     compute_seconds: float | None = None
     in_flight: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    problem: str = ""
 
     @property
     def cpu_moment(self) -> datetime:
@@ -46,24 +43,67 @@ class PodCounters:
         return self.cpu_at or self.at
 
 
-def pod_counters(samples: Iterable[Sample], *, at: datetime) -> PodCounters:
+def pod_counters(
+    samples: Iterable[Sample], *, at: datetime, runtimes: Sequence[ServerMetrics] = RUNTIMES
+) -> PodCounters:
     """Return where a pod stands by its own metrics, of whatever models it serves together."""
-    totals: defaultdict[str, float] = defaultdict(float)
-    requests: defaultdict[str, float] = defaultdict(float)
-    latency: defaultdict[float, float] = defaultdict(float)
+    tally = PodTally(runtimes)
     for sample in samples:
-        totals[sample.name] += sample.value
-        if sample.name == REQUESTS:
-            requests[sample.labels.get("code", "")] += sample.value
-        elif sample.name == LATENCY_BUCKET and math.isfinite(edge := float(sample.labels["le"])):
-            latency[edge] += sample.value
-    memory = totals.get(PROCESS_MEMORY)
-    return PodCounters(
-        at=at,
-        cpu_seconds=totals.get(PROCESS_CPU),
-        memory_bytes=int(memory) if memory is not None else None,
-        requests=dict(requests),
-        latency=dict(latency),
-        compute_seconds=totals.get(COMPUTE_SUM),
-        in_flight=totals.get(IN_FLIGHT),
-    )
+        tally.add(sample.name, sample.labels, sample.value)
+    return tally.counters(at)
+
+
+class PodTally:
+    """One pod's own series, added up as they come.
+
+    `runtimes` are those that it may be, best first: what a pod says as one of them is not counted as another's too.
+    """
+
+    __slots__ = ("_cpu_seconds", "_memory_bytes", "_runtimes", "_tallies")
+
+    def __init__(self, runtimes: Sequence[ServerMetrics]) -> None:
+        self._runtimes = runtimes
+        self._tallies: dict[str, ServerTally] = {}
+        self._cpu_seconds: float | None = None
+        self._memory_bytes: float | None = None
+
+    def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
+        """Take one series; one of a name that nobody knows changes nothing."""
+        if name == PROCESS_CPU:
+            self._cpu_seconds = (self._cpu_seconds or 0.0) + value
+        elif name == PROCESS_MEMORY:
+            self._memory_bytes = (self._memory_bytes or 0.0) + value
+        else:
+            for runtime in self._runtimes:
+                if name in runtime.roles:
+                    self._tally(runtime).add(name, labels, value)
+
+    def counters(self, at: datetime) -> PodCounters:
+        """Return where the pod stands."""
+        own = next((one for name in self._order() if (one := self._tallies[name]).tells_load), None)
+        memory = self._memory_bytes
+        process = PodCounters(
+            at=at, cpu_seconds=self._cpu_seconds, memory_bytes=int(memory) if memory is not None else None
+        )
+        if own is None:
+            return process
+        return PodCounters(
+            at=at,
+            cpu_seconds=process.cpu_seconds,
+            memory_bytes=process.memory_bytes,
+            requests=own.answers,
+            latency=own.latency,
+            compute_seconds=own.compute,
+            in_flight=own.in_flight,
+            input_tokens=own.input_tokens,
+            output_tokens=own.output_tokens,
+        )
+
+    def _tally(self, runtime: ServerMetrics) -> ServerTally:
+        tally = self._tallies.get(runtime.runtime)
+        if tally is None:
+            tally = self._tallies[runtime.runtime] = ServerTally(runtime)
+        return tally
+
+    def _order(self) -> list[str]:
+        return [runtime.runtime for runtime in self._runtimes if runtime.runtime in self._tallies]

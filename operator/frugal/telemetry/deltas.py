@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -44,8 +44,8 @@ class Deltas:
             observation = self._observe(workload, look)
             if observation is not None:
                 observations[workload.key] = observation
-            if not look.counters:
-                problems[workload.key] = look.faults[0] if look.faults else "no replica is ready"
+            if problem := _problem(look):
+                problems[workload.key] = problem
         newest = [max(one.at for one in pods.values()) for pods in self._pods.values() if pods]
         # A sample may be scraped after `now` was taken and before it was read: that is no negative age.
         ages = {source: max(0.0, (now - min(newest)).total_seconds())} if newest else {}
@@ -95,6 +95,13 @@ def _is_ready(pod: Manifest) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
+def _problem(look: Look) -> str:
+    """Return what is wrong with a look: nobody answers, or a figure cannot be true; empty where nothing is."""
+    if not look.counters:
+        return look.faults[0] if look.faults else "no replica is ready"
+    return next((one.problem for one in look.counters.values() if one.problem), "")
+
+
 def _is_newer(uid: Uid, counters: PodCounters, before: Mapping[Uid, PodCounters]) -> bool:
     return uid not in before or counters.at > before[uid].at
 
@@ -116,6 +123,7 @@ def _usage(before: PodCounters | None, now: PodCounters) -> UsageSample | None:
         memory_bytes=now.memory_bytes,
         gpu_ratio=now.gpu_ratio,
         gpu_memory_bytes=now.gpu_memory_bytes,
+        gpu_source=now.gpu_source,
     )
 
 
@@ -143,7 +151,19 @@ def _load(before: Mapping[Uid, PodCounters], pods: Mapping[Uid, PodCounters]) ->
         latency_buckets=tuple((edge, round(latency[edge])) for edge in sorted(latency)),
         in_flight=sum(now.in_flight or 0.0 for now in pods.values()),
         replicas=len(pods),
+        input_tokens=_tokens(earlier, pods, lambda one: one.input_tokens),
+        output_tokens=_tokens(earlier, pods, lambda one: one.output_tokens),
     )
+
+
+def _tokens(
+    earlier: Mapping[Uid, PodCounters], pods: Mapping[Uid, PodCounters], of: Callable[[PodCounters], float | None]
+) -> float | None:
+    """Return how many tokens all pods together took or gave; None where no server counts them."""
+    counted = {uid: tokens for uid, now in pods.items() if (tokens := of(now)) is not None}
+    if not counted:
+        return None
+    return sum(_increase(of(earlier[uid]) or 0.0, tokens) or 0.0 for uid, tokens in counted.items())
 
 
 def _oldest(pods: Mapping[Uid, PodCounters]) -> datetime:

@@ -36,7 +36,10 @@ def is_measurement(value: float) -> bool:
 
 
 def _samples(text: str) -> Iterator[Sample]:
-    for family in text_string_to_metric_families(text):
+    # Without its TYPE a counter keeps the name under which it is written; with it the parser adds _total, which
+    # Triton's and DCGM's counters do not have, and under which Prometheus does not store them.
+    untyped = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    for family in text_string_to_metric_families(untyped + "\n"):
         for sample in family.samples:
             if is_measurement(sample.value):
                 yield Sample(sample.name, sample.labels, sample.value)

@@ -73,6 +73,7 @@ def test_values_reach_the_operator() -> None:
             {
                 "images": {"operator": "example.com/operator:1", "jobs": "example.com/jobs:1", "pullPolicy": "Always"},
                 "prometheusUrl": "http://prometheus.monitoring:9090",
+                "prometheus": {"secret": "prometheus-login", "tenant": "ml"},
                 "replicas": 2,
             }
         )
@@ -86,7 +87,13 @@ def test_values_reach_the_operator() -> None:
         "FRUGAL_SERVE_IMAGE": "frugal.dev/serve:0.1.0",
         "FRUGAL_IMAGE_PULL_POLICY": "Always",
         "FRUGAL_PROMETHEUS_URL": "http://prometheus.monitoring:9090",
+        "FRUGAL_PROMETHEUS_CREDENTIALS": "/etc/frugal/prometheus",
+        "FRUGAL_PROMETHEUS_TENANT": "ml",
     }
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["volumes"] == [{"name": "prometheus-credentials", "secret": {"secretName": "prometheus-login"}}]
+    (mounted,) = pod["containers"][0]["volumeMounts"]
+    assert mounted == {"name": "prometheus-credentials", "mountPath": "/etc/frugal/prometheus", "readOnly": True}
 
 
 def test_crds_can_be_left_to_somebody_else() -> None:
@@ -101,6 +108,7 @@ def test_crds_can_be_left_to_somebody_else() -> None:
         {"replica": 2},
         {"namespaces": ["Team A"]},
         {"prometheusUrl": "prometheus:9090"},
+        {"prometheus": {"token": "secrets do not stand in values"}},
         {"priceBook": {"currency": "USD"}},
         {"images": {"pullPolicy": "Sometimes"}},
         {"priceBook": {"currency": "USD", "source": "a", "retrievedAt": "2026-11-01", "entries": [{"gpuPerHour": {}}]}},

@@ -1,109 +1,133 @@
-"""PromQL: a constant number of queries, safe parameters, and answers read as they are meant."""
+"""Answers read as they are meant: whose they are, which of two sources counts, and what is seen twice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple
+from typing import Any
 
-from frugal.loop.ports import ObjectKey
+from frugal.api.inference_deployment import LatencyUnit, RuntimeMetrics
+from frugal.loop.ports import Workload
 from frugal.telemetry.counters import PodCounters
-from frugal.telemetry.exposition import Sample
-from frugal.telemetry.prometheus import MIB, any_of, figures, queries
-from tests.unit.telemetry.factories import at, pod, workload
+from frugal.telemetry.tick import ComputeTimes, Tick
+from tests.unit.telemetry.factories import KEY, at, pod, workload
 
-POD = {"namespace": "team", "pod": "a"}
+POD = ("team", "a")
 
 
-def found(**answers: Iterable[Sample]) -> PodCounters:
+def series(name: str, value: float | str, **labels: str) -> dict[str, Any]:
+    return {
+        "metric": {"__name__": name, "namespace": "team", "pod": "a", **labels},
+        "value": [at(0).timestamp(), str(value)],
+    }
+
+
+def found(
+    *,
+    server: Iterable[dict[str, Any]] = (),
+    declared: Iterable[dict[str, Any]] = (),
+    cpu_seconds: float | None = None,
+    memory_bytes: float | None = None,
+    of: Workload | None = None,
+) -> PodCounters:
     """Return where pod a of namespace team stands, scraped at noon."""
-    empty: dict[str, Iterable[Sample]] = dict.fromkeys(
-        ("cpu_seconds", "cpu_at", "memory_bytes", "server", "server_at", "gpu"), ()
-    )
-    scraped = {"server_at": [Sample("", POD, at(0).timestamp())]}
-    return figures(**(empty | scraped | answers))["team", "a"]
+    tick = Tick([of or workload(pod())])
+    tick.values(tick.server_at)([series("", at(0).timestamp())])
+    tick.server(server)
+    tick.declared(declared)
+    if cpu_seconds is not None:
+        tick.values(tick.cpu_seconds)([series("", cpu_seconds)])
+        tick.values(tick.cpu_at)([series("", at(-10).timestamp())])
+    if memory_bytes is not None:
+        tick.values(tick.memory_bytes)([series("", memory_bytes)])
+    tick.end()
+    counters = tick.counters(POD, {})
+    assert counters is not None
+    return counters
 
 
-def card(name: str, value: float, **labels: str) -> Sample:
-    return Sample(
-        name,
-        {"namespace": "gpu-operator", "pod": "dcgm-x", "exported_namespace": "team", "exported_pod": "a", **labels},
-        value,
-    )
-
-
-def test_a_thousand_workloads_take_as_many_queries_as_one() -> None:
-    many = [workload(pod(f"p{n}"), key=ObjectKey("InferenceDeployment", "team", f"i{n}")) for n in range(1000)]
-
-    one, all_of_them = queries(many[:1]), queries(many)
-
-    assert astuple(one) == astuple(all_of_them)  # the same namespace and container: even the same text
-
-
-def test_a_name_with_a_quote_or_a_pattern_in_it_stays_a_name() -> None:
-    assert any_of(['a"} or vector(1) #']) == '"a\\"\\\\}\\\\ or\\\\ vector\\\\(1\\\\)\\\\ \\\\#"'
-    assert any_of(["b.c", "a|d"]) == '"a\\\\|d|b\\\\.c"'
+OWN = (series("process_cpu_seconds_total", 5.0), series("process_resident_memory_bytes", 100.0))
 
 
 def test_the_kubelets_figures_replace_what_the_process_says_of_itself() -> None:
-    own = [Sample("process_cpu_seconds_total", POD, 5.0), Sample("process_resident_memory_bytes", POD, 100.0)]
-
-    counters = found(
-        server=own,
-        cpu_seconds=[Sample("", POD, 7.0)],
-        cpu_at=[Sample("", POD, at(-10).timestamp())],
-        memory_bytes=[Sample("", POD, 120.0)],
-    )
+    counters = found(server=OWN, cpu_seconds=7.0, memory_bytes=120.0)
 
     assert (counters.cpu_seconds, counters.memory_bytes) == (7.0, 120)
     assert (counters.at, counters.cpu_moment) == (at(0), at(-10))
 
 
 def test_without_the_kubelets_figures_the_process_speaks() -> None:
-    own = [Sample("process_cpu_seconds_total", POD, 5.0), Sample("process_resident_memory_bytes", POD, 100.0)]
-
-    counters = found(server=own)
+    counters = found(server=OWN)
 
     assert (counters.cpu_seconds, counters.memory_bytes, counters.cpu_moment) == (5.0, 100, at(0))
 
 
-def test_a_card_belongs_to_the_pod_that_the_exporter_names_not_to_the_exporter() -> None:
-    counters = found(gpu=[card("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 0.4), card("DCGM_FI_DEV_FB_USED", 1024)])
+def test_a_series_of_a_pod_that_nobody_asked_for_changes_nothing() -> None:
+    stranger = series("process_cpu_seconds_total", 1000.0, pod="stranger")
 
-    assert (counters.gpu_ratio, counters.gpu_memory_bytes) == (0.4, 1024 * MIB)
+    assert found(server=[*OWN, stranger]).cpu_seconds == 5.0
 
 
-def test_the_best_metric_of_activity_that_is_there_is_used() -> None:
-    utilization, engine, sm = (
-        card("DCGM_FI_DEV_GPU_UTIL", 100.0),
-        card("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 0.5),
-        card("DCGM_FI_PROF_SM_ACTIVE", 0.2),
+def test_what_is_no_number_is_not_measured() -> None:
+    blanks = [series("process_cpu_seconds_total", one) for one in ("NaN", "+Inf", "9223372036854775794", "abc")]
+
+    assert found(server=blanks).cpu_seconds is None
+
+
+TORCHSERVE = RuntimeMetrics(
+    requests="ts_inference_requests_total",
+    failures="Requests5XX",
+    latency="ts_inference_latency",
+    latency_unit=LatencyUnit.MICROSECONDS,
+    in_flight="QueueSize",
+)
+
+
+def test_a_runtime_that_its_user_describes_is_read_by_these_names() -> None:
+    counters = found(
+        of=Workload(key=KEY, pods=(pod(),), metrics=TORCHSERVE),
+        declared=[
+            series("ts_inference_requests_total", 90, model_name="m", hostname="x"),
+            series("ts_inference_requests_total", 10, model_name="n", hostname="x"),
+            series("Requests5XX", 5),
+            series("ts_inference_latency_bucket", 60, le="5000"),
+            series("ts_inference_latency_bucket", 100, le="+Inf"),
+            series("QueueSize", 3),
+        ],
     )
 
-    assert found(gpu=[utilization]).gpu_ratio == 1.0  # percent
-    assert found(gpu=[utilization, engine]).gpu_ratio == 0.5
-    assert found(gpu=[utilization, engine, sm]).gpu_ratio == 0.2
+    assert counters.requests == {"200": 95.0, "500": 5.0}
+    assert counters.latency == {0.005: 60.0}  # 5,000 microseconds
+    assert counters.in_flight == 3
 
 
-def test_the_cards_of_a_pod_are_averaged_in_activity_and_added_in_memory() -> None:
-    gpus = [
-        card("DCGM_FI_PROF_SM_ACTIVE", 0.2, gpu="0"),
-        card("DCGM_FI_PROF_SM_ACTIVE", 0.4, gpu="1"),
-        card("DCGM_FI_DEV_FB_USED", 100, gpu="0"),
-        card("DCGM_FI_DEV_FB_USED", 200, gpu="1"),
+def test_a_declared_series_that_two_servers_scraped_counts_once() -> None:
+    twice = [
+        series("ts_inference_requests_total", 90, prometheus_replica="0"),
+        series("ts_inference_requests_total", 92, prometheus_replica="1"),
     ]
 
-    counters = found(gpu=gpus)
+    counters = found(of=Workload(key=KEY, pods=(pod(),), metrics=TORCHSERVE), declared=twice)
 
-    assert counters.gpu_ratio is not None
-    assert abs(counters.gpu_ratio - 0.3) < 1e-9
-    assert counters.gpu_memory_bytes == 300 * MIB
+    assert counters.requests == {"200": 92.0, "500": 0.0}  # the newer of both
 
 
-def test_a_card_that_several_pods_share_tells_nothing_of_one_of_them() -> None:
-    counters = found(gpu=[card("DCGM_FI_PROF_SM_ACTIVE", 0.9, vgpu="1")])
+def test_compute_time_is_told_by_its_increase_from_the_second_look_on() -> None:
+    times = ComputeTimes()
 
-    assert counters.gpu_ratio is None
+    def look(seconds: float) -> None:
+        tick = Tick([workload(pod("a"), pod("b"))])
+        for name in ("a", "b"):
+            tick.gpu([series("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 0.5, UUID="GPU-1", pod=name)])
+            compute = series("frugal_serve_compute_duration_seconds_sum", seconds, pod=name)
+            tick.server([compute, series("frugal_serve_in_flight_requests", 0, pod=name)])
+        times.look(tick)
 
+    look(10.0)
+    first = dict(times.increases)
+    look(13.0)
+    second = dict(times.increases)
+    look(1.0)  # both began again
 
-def test_activity_above_one_as_seen_on_mig_slices_is_one() -> None:
-    assert found(gpu=[card("DCGM_FI_PROF_SM_ACTIVE", 1.7)]).gpu_ratio == 1.0
+    assert first == {}
+    assert second == {("team", "a"): 3.0, ("team", "b"): 3.0}
+    assert times.increases == {("team", "a"): 1.0, ("team", "b"): 1.0}

@@ -12,7 +12,10 @@ from pathlib import Path
 from aiohttp import web
 
 from frugal.loop.ports import Reading
-from frugal.telemetry.prometheus import MIB, PrometheusTelemetry
+from frugal.telemetry.client import PrometheusClient
+from frugal.telemetry.credentials import Credentials
+from frugal.telemetry.prometheus import PrometheusTelemetry
+from frugal.telemetry.sources.gpu import MIB
 from tests.prometheus import SCRAPE_SECONDS, StartPrometheus
 from tests.unit.telemetry.factories import KEY, pod, workload
 
@@ -90,6 +93,10 @@ def scrape_jobs(address: str) -> list[dict[str, object]]:
     ]
 
 
+def telemetry_of(url: str) -> PrometheusTelemetry:
+    return PrometheusTelemetry(PrometheusClient(url, Credentials()))
+
+
 async def read_until(telemetry: PrometheusTelemetry, holds: Callable[[Reading], bool]) -> Reading:
     """Read as the ticker does, until a reading is as wanted."""
     async with asyncio.timeout(30):
@@ -106,7 +113,7 @@ async def test_a_workload_is_measured_by_what_prometheus_scraped(
     machine = Machine()
     async with exporters(machine) as address:
         with start_prometheus(tmp_path, jobs=scrape_jobs(address)) as url:
-            telemetry = PrometheusTelemetry(url)
+            telemetry = telemetry_of(url)
             await read_until(telemetry, _has_gpu)  # all three were scraped
             machine.requests += 40
             machine.cpu_seconds += 2
@@ -129,7 +136,7 @@ async def test_a_prometheus_that_is_away_is_every_workloads_problem(
     with start_prometheus(tmp_path, jobs=[]) as url:
         pass
 
-    reading = await PrometheusTelemetry(url).read((WORKLOAD,), now=datetime.now(UTC))
+    reading = await telemetry_of(url).read((WORKLOAD,), now=datetime.now(UTC))
 
     assert url in reading.problems[KEY]
     assert reading.observations == {}
@@ -139,7 +146,7 @@ async def test_a_pod_that_nobody_scrapes_is_a_problem_that_says_so(
     tmp_path: Path, start_prometheus: StartPrometheus
 ) -> None:
     with start_prometheus(tmp_path, jobs=[]) as url:
-        reading = await read_until(PrometheusTelemetry(url), lambda one: "cannot be asked" not in str(one.problems))
+        reading = await read_until(telemetry_of(url), lambda one: "cannot be asked" not in str(one.problems))
 
     assert reading.problems == {KEY: "Prometheus has no series of pod fashion-1: is it scraped?"}
 
