@@ -1,0 +1,133 @@
+"""Which configuration should serve from now on: the cheapest rule that held the objective when replayed, applied.
+
+Fed one minute at a time, it answers with a flavor and a count. It knows no cluster and no clock; see
+docs/decisions/20261124-sizing-policy.md for what was tuned on what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from frugal.sizing.brakes import Brakes
+from frugal.sizing.ladder import Ladder, Rung, Service, build_ladder
+from frugal.sizing.minute import Minute
+from frugal.sizing.recent import RecentLoad
+from frugal.sizing.shadows import Shadows
+from frugal.sizing.waiting import Floats
+
+CHOOSE_EVERY_MINUTES = 30
+FIRST_CHOICE_MINUTES = 30  # before it the safest rule acts
+PRIOR_MINUTES = 1_440  # the weight of what is expected of a rule before anything was seen: a day
+PRIOR_RATIO = 0.02  # of requests that a rule without margin is expected to miss, falling with its margin
+PRIOR_MARGIN = 0.2
+BUDGET = 0.8  # of the violation target that the past of a rule may have spent
+BUDGET_BEFORE_A_DAY = 0.56
+BUDGET_RANGE = (0.15, 1.0)
+BETTER = 0.03  # relative; a rule that is not so much cheaper does not take another's place
+MAX_CHANGES_PER_DAY = 85.0  # of a rule; the brakes hold 100 whatever happens
+
+
+class SizingPolicy:
+    """The policy of one service; mutable, and saved and loaded as JSON."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.recent = RecentLoad()
+        self.shadows = Shadows(service)
+        self.brakes = Brakes()
+        self.ladder: Ladder = build_ladder(service, up_to_load=0.0)
+        self.rule = self._safest()
+        self.spent = 0.0
+        self.asked = 0.0
+        self.rung: Rung | None = None
+
+    def decide(self, minute: Minute) -> Rung:
+        """Take in the minute that is over and return what should run from now on."""
+        self._reach(minute.load)
+        self.shadows.account(minute.load, minute.requests, self.ladder)
+        self._spend(minute)
+        if self.recent.seen_minutes >= FIRST_CHOICE_MINUTES and self.recent.seen_minutes % CHOOSE_EVERY_MINUTES == 0:
+            self.rule = self._chosen()
+        self.recent.add(minute.load)
+        wanted = float(self.shadows.order(self.recent)[self.rule])
+        self._reach(wanted)
+        self.rung = self._braked(wanted, minute.rung or self.rung)
+        return self.rung
+
+    def _braked(self, wanted: float, current: Rung | None) -> Rung:
+        """Return the rung for the wanted load, or the current one where a change must wait."""
+        target = self.ladder.rung(int(self.ladder.rungs_for(np.array(wanted))))
+        if current is None:
+            return target
+        return self.brakes.passed(
+            current, target, service=self.service, ladder=self.ladder, load=wanted, recent=self.recent
+        )
+
+    def _reach(self, load: float) -> None:
+        """Build a higher ladder where the load needs one."""
+        if load >= self.ladder.loads[-1]:
+            self.ladder = build_ladder(self.service, up_to_load=2 * load)
+
+    def _spend(self, minute: Minute) -> None:
+        self.spent += minute.violations
+        self.asked += minute.requests
+
+    def _safest(self) -> int:
+        """Return the rule of a day's hold and a margin of a half: what acts while nothing is known."""
+        rules = self.shadows.rules
+        is_safe = (rules.hold == rules.hold.max()) & (rules.margin == 0.55) & ~rules.is_additive & (rules.floor == 0)
+        return int(np.flatnonzero(is_safe & np.isinf(rules.cap))[0])
+
+    def _chosen(self) -> int:
+        """Return the cheapest rule whose past, and what is expected of it, is within the budget; else the safest."""
+        shadows, missed = self.shadows, self.missed_ratios()
+        is_calm = shadows.changes / max(shadows.minutes, 720.0) * 1_440 <= MAX_CHANGES_PER_DAY
+        holds = (missed <= self.budget() * self.service.violation_ratio) & is_calm
+        if not holds.any():
+            return int(np.argmin(missed + np.where(is_calm, 0.0, 1.0)))
+        best = int(np.argmin(np.where(holds, shadows.cost, np.inf)))
+        is_better = shadows.cost[best] < shadows.cost[self.rule] * (1 - BETTER)
+        return best if is_better or not holds[self.rule] else self.rule
+
+    def missed_ratios(self) -> Floats:
+        """Return the share of requests that each rule must be expected to miss."""
+        shadows = self.shadows
+        prior = PRIOR_RATIO * np.exp(-shadows.rules.margin / PRIOR_MARGIN)
+        weight = PRIOR_MINUTES / max(shadows.minutes, 1.0) * max(shadows.requests, 1e-9)
+        return (shadows.missed + weight * prior) / (max(shadows.requests, 1e-9) + weight)
+
+    def budget(self) -> float:
+        """Return how much of the violation target a rule may spend: less when more than planned was spent."""
+        if self.recent.seen_minutes < 1_440:
+            return BUDGET_BEFORE_A_DAY
+        spent = self.spent / max(self.asked, 1e-9) / self.service.violation_ratio
+        return float(np.clip(BUDGET + 0.5 * BUDGET - BUDGET * spent, *BUDGET_RANGE))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state, without the service that it was made for."""
+        rung = [self.rung.flavor, self.rung.replicas] if self.rung else None
+        return {
+            "recent": self.recent.to_json(),
+            "shadows": self.shadows.to_json(),
+            "brakes": self.brakes.to_json(),
+            "rule": self.rule,
+            "budget": [self.spent, self.asked],
+            "rung": rung,
+            "reached": float(self.ladder.loads[-1]),
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any], service: Service) -> SizingPolicy:
+        """Return what `to_json` saved; it decides as the saved one would have."""
+        policy = cls(service)
+        policy.recent = RecentLoad.from_json(saved["recent"])
+        policy.shadows = Shadows.from_json(saved["shadows"], service)
+        policy.brakes = Brakes.from_json(saved["brakes"])
+        policy.rule = int(saved["rule"])
+        policy.spent, policy.asked = (float(one) for one in saved["budget"])
+        policy.rung = Rung(flavor=saved["rung"][0], replicas=saved["rung"][1]) if saved["rung"] else None
+        policy._reach(float(saved["reached"]) / 2)
+        return policy
