@@ -36,6 +36,7 @@ class Metric(StrEnum):
     MAE = "mae"
     RMSE = "rmse"
     COSINE = "cosine"
+    SPEARMAN = "spearman"
     NDCG = "ndcg"
     MAP = "map"
     MIOU = "miou"
@@ -251,6 +252,16 @@ class CostBenefit(ApiModel):
     labour_rate: Annotated[Money, Field(description="Price of an hour of it.")] = Decimal(0)
     software_cost: Annotated[Money, Field(description="Licences.")] = Decimal(0)
     data_cost: Annotated[Money, Field(description="Data.")] = Decimal(0)
+    hardware_cost: Annotated[Money, Field(description="Hardware that is bought for it, once.")] = Decimal(0)
+    avoided_cost: Annotated[
+        Money, Field(description="Spend that falls away at once, such as a card that need not be bought.")
+    ] = Decimal(0)
+    latency_worth: Annotated[
+        Money, Field(description="What one millisecond less for each request is worth a month.")
+    ] = Decimal(0)
+    discount_rate: Annotated[
+        float, Field(ge=0, le=100, description="Percent a year by which later money counts less.")
+    ] = 0
     inference_deployment_ref: Annotated[
         LocalReference | None, Field(description="The InferenceDeployment whose cost will fall.")
     ] = None

@@ -14,7 +14,7 @@ from frugal.api.compression_job import CompressionJob, CostBenefitMode
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.money import CostBenefitStatus
 from frugal.api.status import CompressionJobStatus, CompressionPhase
-from frugal.decisions.compression_money import before_work, told_worth_it
+from frugal.decisions.compression_money import before_work, speedup_of, told_worth_it
 from frugal.decisions.compression_stage import (
     Stage,
     not_worth_it,
@@ -43,6 +43,7 @@ from frugal.decisions.pods import is_being_deleted
 from frugal.decisions.reclaim import finalizers_for, finalizers_in, plan_removal
 from frugal.decisions.snapshot import CompressionSnapshot, Manifest
 from frugal.errors import InvalidObject
+from frugal.pricing.speedup import of_status, told
 from frugal.resources.compression import SETTINGS_ANNOTATION, job_name, render_job, render_request, settings_hash
 from frugal.resources.identity import hash_of
 from frugal.units import parse_rfc3339, rfc3339
@@ -85,7 +86,7 @@ def _work_on(job: CompressionJob, seen: CompressionSnapshot, work: Work, status:
     if _must_be_made_again(job, seen, work):
         return _make_again(job, seen, work, status)
     status = with_started(status, job_name=job_name(job), work=work, now=seen.environment.now)
-    status = with_progress(_with_prediction(status, job, seen), work.progress)
+    status = _with_prediction(with_progress(status, work.progress), job, seen)
     delivered = result_of(work)
     if delivered is not None:
         result, ended = delivered
@@ -109,8 +110,10 @@ def _work_on(job: CompressionJob, seen: CompressionSnapshot, work: Work, status:
 
 def _start(job: CompressionJob, seen: CompressionSnapshot, work: Work, status: CompressionJobStatus) -> Plan:
     """Plan the Job, unless it is known not to pay and the spec says that this matters."""
-    verdict = before_work(job, seen)
-    status = status.model_copy(update={"cost_benefit": CostBenefitStatus(before=verdict) if verdict else None})
+    speedup = speedup_of(job, seen)
+    verdict = before_work(job, seen, speedup)
+    benefit = CostBenefitStatus(speedup=told(speedup), before=verdict) if verdict else None
+    status = status.model_copy(update={"cost_benefit": benefit})
     forbidden = job.spec.cost_benefit.mode is CostBenefitMode.ENFORCE
     if forbidden and verdict is not None and verdict.worth_it is False:
         return _said(job, seen, status, not_worth_it(verdict.explanation), delete=_refs(work.stale))
@@ -180,11 +183,19 @@ def _outcome(status: CompressionJobStatus) -> Told | None:
 def _with_prediction(
     status: CompressionJobStatus, job: CompressionJob, seen: CompressionSnapshot
 ) -> CompressionJobStatus:
-    """Return the status with the verdict before the work; what was predicted at its start stays as it was."""
-    if status.cost_benefit is not None and status.cost_benefit.before is not None:
+    """Return the status with the verdict before the work; what was predicted at its start stays as it was.
+
+    Only a verdict that waited for the baseline is made once more, when that is measured.
+    """
+    known = status.cost_benefit
+    waits = known is not None and known.before is not None and known.before.once is None and status.baseline is not None
+    if known is not None and known.before is not None and not waits:
         return status
-    verdict = before_work(job, seen)
-    return status.model_copy(update={"cost_benefit": CostBenefitStatus(before=verdict) if verdict else None})
+    made = known.speedup if known is not None else None
+    speedup = of_status(made) if made is not None else speedup_of(job, seen)
+    verdict = before_work(job, seen, speedup, status.baseline)
+    benefit = CostBenefitStatus(speedup=told(speedup), before=verdict) if verdict else None
+    return status.model_copy(update={"cost_benefit": benefit})
 
 
 def _rendered(job: CompressionJob, seen: CompressionSnapshot) -> Manifest:

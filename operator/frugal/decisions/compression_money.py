@@ -10,16 +10,18 @@ from pydantic import ValidationError
 from frugal.api.compression_job import CompressionJob, CompressionJobSpec, CostBenefitMode
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.money import JobCost, Verdict
-from frugal.api.result import CompressionResult, Usage
-from frugal.api.status import InferenceDeploymentStatus, JobUtilization
+from frugal.api.result import CompressionResult, ModelFigures, Usage
+from frugal.api.status import CompressionJobStatus, InferenceDeploymentStatus, JobUtilization
 from frugal.decisions.compression_work import Work
 from frugal.decisions.conditions import Told
 from frugal.decisions.node_prices import labels_of_node, pricing_of
-from frugal.decisions.snapshot import CompressionSnapshot, Environment
-from frugal.errors import PriceUnknown
+from frugal.decisions.parsing import parsed_compression_job
+from frugal.decisions.snapshot import CompressionSnapshot, Environment, Manifest
+from frugal.errors import InvalidObject, PriceUnknown
 from frugal.pricing.cost import job_cost
 from frugal.pricing.cost_benefit import ServingCost, expected_serving_cost, verdict_after, verdict_before
 from frugal.pricing.pricebook import core_hour
+from frugal.pricing.speedup import Outcome, Speedup, predicted, sort_of
 from frugal.resources.compression import requirements
 
 
@@ -41,20 +43,39 @@ def utilization_of(spec: CompressionJobSpec, usage: Usage) -> JobUtilization | N
     )
 
 
-def before_work(job: CompressionJob, seen: CompressionSnapshot) -> Verdict | None:
-    """Return the verdict on a prediction; None when nobody asked for one."""
+def before_work(
+    job: CompressionJob, seen: CompressionSnapshot, speedup: Speedup, baseline: ModelFigures | None = None
+) -> Verdict | None:
+    """Return the verdict on a prediction; None when nobody asked for one.
+
+    baseline: what was measured of the original, once it was: with an expected load alone, that is needed.
+    """
     terms = job.spec.cost_benefit
     if terms.mode is CostBenefitMode.OFF:
         return None
-    if terms.requests_per_second is not None:
-        return Verdict(
-            explanation="cannot tell before the baseline is measured: its latency says what "
-            f"{terms.requests_per_second:g} requests per second cost"
-        )
     environment = seen.environment
+    serving = _serving(seen)
+    if terms.requests_per_second is not None:
+        if baseline is None or baseline.latency_p50_seconds is None:
+            return Verdict(
+                explanation="cannot tell before the baseline is measured: its latency says what "
+                f"{terms.requests_per_second:g} requests per second cost"
+            )
+        serving = _expected(terms.requests_per_second, baseline, environment)
     wall = Usage(wall_seconds=job.spec.strategy.search.timeout.seconds)
     expected = _cost(job.spec, wall, environment, {})
-    return verdict_before(terms, serving=_serving(seen), compute_cost=expected.amount, currency=_currency(environment))
+    return verdict_before(
+        terms,
+        serving=serving,
+        compute_cost=expected.amount,
+        currency=_currency(environment),
+        speedup=speedup,
+    )
+
+
+def speedup_of(job: CompressionJob, seen: CompressionSnapshot) -> Speedup:
+    """Return how many times faster the model will become, by its steps and by what earlier jobs became."""
+    return predicted(job.spec, [one for one in map(_outcome, seen.earlier) if one is not None])
 
 
 def after_work(
@@ -66,7 +87,7 @@ def after_work(
         return None
     serving = _serving(seen)
     if terms.requests_per_second is not None:
-        serving = _expected(terms.requests_per_second, result, seen.environment)
+        serving = _expected(terms.requests_per_second, result.baseline, seen.environment)
     return verdict_after(
         terms, serving=serving, best=result.best, compute_cost=cost.amount, currency=_currency(seen.environment)
     )
@@ -104,11 +125,24 @@ def _serving(seen: CompressionSnapshot) -> ServingCost | None:
     if status.cost is None:
         return None
     rate = status.utilization.requests_per_second if status.utilization is not None else None
-    return ServingCost(hourly=status.cost.hourly, requests_per_second=rate)
+    latency = status.utilization.latency_seconds if status.utilization is not None else None
+    return ServingCost(hourly=status.cost.hourly, requests_per_second=rate, latency_seconds=latency)
 
 
-def _expected(rate: float, result: CompressionResult, environment: Environment) -> ServingCost | None:
-    latency = result.baseline.latency_p50_seconds if result.baseline is not None else None
+def _outcome(manifest: Manifest) -> Outcome | None:
+    """Return what became of an earlier job; None for one that tells nothing, or that cannot be read."""
+    try:
+        status = CompressionJobStatus.model_validate(manifest.get("status") or {})
+        job = parsed_compression_job(manifest)
+    except (ValidationError, InvalidObject):
+        return None
+    if status.finished_at is None or status.best is None or not status.artifacts:
+        return None
+    return Outcome(sort=sort_of(job.spec), latency_ratio=status.best.latency_ratio)
+
+
+def _expected(rate: float, baseline: ModelFigures | None, environment: Environment) -> ServingCost | None:
+    latency = baseline.latency_p50_seconds if baseline is not None else None
     price = _price_per_core_hour(environment)
     if latency is None or price is None:
         return None

@@ -18,6 +18,7 @@ from frugal.decisions.compression_stage import Stage
 from frugal.decisions.compression_work import Work
 from frugal.decisions.conditions import Standing, Told
 from frugal.decisions.snapshot import CompressionSnapshot, Manifest
+from frugal.pricing.speedup import scored
 from frugal.units import Duration, duration_text, rfc3339
 
 MOST_CANDIDATES = 20  # as status.candidates allows
@@ -72,9 +73,11 @@ def with_result(
 ) -> CompressionJobStatus:
     """Return the status with a delivered verdict."""
     cost = cost_of(job, result.usage, work, seen.environment)
-    verdicts = CostBenefitStatus(
-        before=status.cost_benefit.before if status.cost_benefit else None, after=after_work(job, result, cost, seen)
+    verdicts = (status.cost_benefit or CostBenefitStatus()).model_copy(
+        update={"after": after_work(job, result, cost, seen)}
     )
+    if verdicts.speedup is not None and result.best is not None and result.artifacts:
+        verdicts = verdicts.model_copy(update={"speedup": scored(verdicts.speedup, result.best.latency_ratio)})
     known: dict[str, Any] = {
         "finished_at": finished_at,
         "advice": result.advice or status.advice,

@@ -71,6 +71,7 @@ class CompressionSnapshot:
     children: Children
     progress: tuple[ProgressLine, ...] = ()  # of its newest pod, oldest first
     served_by: Manifest | None = None  # the InferenceDeployment of costBenefit.inferenceDeploymentRef
+    earlier: tuple[Manifest, ...] = ()  # CompressionJobs that have published, while a prediction is to be made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from frugal.decisions.snapshot import (
     Measured,
 )
 from frugal.errors import InvalidObject, PriceUnknown
-from frugal.loop.ports import Clock, Cluster
+from frugal.loop.ports import COMPRESSION_JOB, Clock, Cluster
 from frugal.loop.references import referred_by
 from frugal.pricing.pricebook import valid_at
 from frugal.settings import Settings
@@ -69,6 +69,7 @@ class Observer:
             children=children,
             progress=self._progress(children),
             served_by=self._referred(manifest),
+            earlier=self._earlier(manifest),
         )
 
     def inference(self, manifest: Manifest, children: Children, measured: Measured | None) -> InferenceSnapshot:
@@ -84,6 +85,13 @@ class Observer:
     def _referred(self, manifest: Manifest) -> Manifest | None:
         key = referred_by(manifest)
         return self._cluster.get(key) if key is not None else None
+
+    def _earlier(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """Return the CompressionJobs that ended, while a prediction from them is still to be made."""
+        if ((manifest.get("status") or {}).get("costBenefit") or {}).get("speedup"):
+            return ()
+        jobs = (self._cluster.get(key) for key in sorted(self._cluster.keys()) if key.kind == COMPRESSION_JOB)
+        return tuple(one for one in jobs if one is not None and (one.get("status") or {}).get("finishedAt"))
 
     def _progress(self, children: Children) -> tuple[ProgressLine, ...]:
         pod = max(children.pods, key=_age_order, default=None)

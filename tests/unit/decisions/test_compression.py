@@ -428,6 +428,25 @@ def test_what_was_predicted_at_the_start_is_kept_while_the_price_moves() -> None
     assert plan.delete == ()
 
 
+def test_a_prediction_is_scored_when_the_work_ends() -> None:
+    said = finished().manifest["status"]
+
+    speedup = said["costBenefit"]["speedup"]
+    assert speedup["measured"] == said["best"]["latencyRatio"]
+    assert speedup["errorRatio"] == round(speedup["measured"] / speedup["expected"] - 1, 4)
+
+
+def test_a_prediction_rests_on_earlier_jobs() -> None:
+    ended = finished().manifest
+    seen = replace(enforced("100"), earlier=(ended, ended))
+
+    seen = carried_out(seen, plan_compression(seen))
+
+    speedup = seen.manifest["status"]["costBenefit"]["speedup"]
+    assert speedup["jobs"] == 2
+    assert "from 2 earlier jobs" in seen.manifest["status"]["costBenefit"]["before"]["explanation"]
+
+
 def test_a_held_back_job_is_queued() -> None:
     seen = started(compression_spec(queueName="team-a"))
     (job,) = seen.children.jobs

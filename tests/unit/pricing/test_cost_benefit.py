@@ -6,21 +6,24 @@ from typing import Any
 import pytest
 
 from frugal.api.compression_job import CostBenefit
+from frugal.api.money import Verdict
 from frugal.api.result import Best
 from frugal.pricing.cost_benefit import (
     ServingCost,
-    Speedup,
     expected_serving_cost,
     verdict_after,
     verdict_before,
 )
+from frugal.pricing.speedup import Speedup
 from frugal.units import Duration
 
+GUESS = Speedup(low=1.4, expected=2.2, high=3.4)
 SERVING = ServingCost(hourly=Decimal("1.00"), requests_per_second=100.0)
 
 
 def terms(**more: Any) -> CostBenefit:
-    return CostBenefit(horizon=Duration("90d"), labour_hours=2, labour_rate=Decimal(60), **more)
+    horizon = Duration(f"{more.pop('horizon_days', 90)}d")
+    return CostBenefit(horizon=horizon, labour_hours=2, labour_rate=Decimal(60), **more)
 
 
 def best(latency_ratio: float = 4.0) -> Best:
@@ -36,7 +39,7 @@ def test_a_measured_gain_pays_back() -> None:
     assert verdict.break_even_requests_per_second == pytest.approx(7.778, abs=1e-3)  # 100 * 126 / (0.75 * 2160)
     assert verdict.explanation == (
         "pays within 90d: measured 4x faster, which saves 547.50 USD a month where replicas are bound by computing, "
-        "against 126.00 USD once; paid back in 7 days, from 7.78 req/s on"
+        "against 126.00 USD once; net 1494.00, paid back in 7 days, from 7.78 req/s on"
     )
 
 
@@ -84,7 +87,7 @@ def test_before_the_work_the_whole_interval_must_agree(hourly: str, worth_it: bo
 
 def test_with_nothing_deployed_it_cannot_be_told() -> None:
     for verdict in (
-        verdict_before(terms(), serving=None, compute_cost=None, currency="USD"),
+        verdict_before(terms(), serving=None, compute_cost=None, currency="USD", speedup=GUESS),
         verdict_after(terms(), serving=None, best=best(), compute_cost=None, currency="USD"),
     ):
         assert verdict.worth_it is None
@@ -96,3 +99,68 @@ def test_an_expected_load_costs_the_cores_that_it_keeps_busy() -> None:
 
     assert serving.hourly == Decimal("0.08")  # 700 * 0.002 / 0.7 = 2 cores
     assert serving.requests_per_second == 700
+
+
+def after(serving: ServingCost = SERVING, compute: str = "6", **more: Any) -> Verdict:
+    return verdict_after(terms(**more), serving=serving, best=best(), compute_cost=Decimal(compute), currency="USD")
+
+
+def test_the_net_value_is_the_benefit_less_what_is_spent_once() -> None:
+    verdict = after()
+
+    assert verdict.once == 126
+    assert verdict.net_present_value == Decimal("1494.00")  # 0.75 * 24 * 90 - 126
+
+
+def test_later_money_counts_less() -> None:
+    plain = after(horizon_days=365).net_present_value
+    discounted = after(horizon_days=365, discount_rate=10).net_present_value
+
+    assert plain == Decimal("6444.00")  # 0.75 * 8760 - 126
+    # 6570 * (1 - 1/1.1) / ln(1.1) = 6266.6
+    assert discounted == pytest.approx(Decimal("6140.6"), abs=Decimal("0.2"))
+
+
+def test_everything_that_is_bought_is_on_the_one_side() -> None:
+    assert after(hardware_cost=Decimal(100), software_cost=Decimal(10), data_cost=Decimal(1)).once == 237
+
+
+def test_avoided_spend_is_on_the_other_side() -> None:
+    verdict = after(serving=ServingCost(hourly=Decimal("0.01")), avoided_cost=Decimal(500))
+
+    assert verdict.worth_it is True
+    assert verdict.payback_days == 0
+    assert "and 500.00 avoided" in verdict.explanation
+
+
+def test_answers_that_come_sooner_are_worth_what_the_terms_say() -> None:
+    slow = ServingCost(hourly=Decimal(0), latency_seconds=0.040)
+
+    verdict = after(serving=slow, latency_worth=Decimal(10))
+
+    # 30 of 40 ms less at 10 a month each, over 2160 of 730 hours, less 126
+    assert verdict.net_present_value == pytest.approx(Decimal("761.671"), abs=Decimal("0.001"))
+    assert "beside 300.00 for answers that come sooner" in verdict.explanation
+
+
+def test_the_three_figures_that_matter_most_are_told_the_most_first() -> None:
+    verdict = verdict_before(terms(), serving=SERVING, compute_cost=Decimal(6), currency="USD", speedup=GUESS)
+
+    assert [one.figure for one in verdict.sensitivity] == ["horizon", "load", "speed-up"]
+    widths = [one.net_at_high - one.net_at_low for one in verdict.sensitivity]
+    assert widths == sorted(widths, reverse=True)
+    assert (verdict.sensitivity[2].low, verdict.sensitivity[2].high) == ("1.4x", "3.4x")
+    # 1.00 * (1 - 1/1.4) * 2160 - 126
+    assert verdict.sensitivity[2].net_at_low == pytest.approx(Decimal("491.142857"))
+
+
+def test_a_measured_speed_up_is_no_longer_uncertain() -> None:
+    assert "speed-up" not in [one.figure for one in after().sensitivity]
+
+
+def test_earlier_jobs_are_named_as_grounds() -> None:
+    known = Speedup(low=2.0, expected=2.2, high=2.4, jobs=5)
+
+    verdict = verdict_before(terms(), serving=SERVING, compute_cost=Decimal(0), currency="USD", speedup=known)
+
+    assert "predicted 2.2x faster (2x to 2.4x, from 5 earlier jobs)" in verdict.explanation
