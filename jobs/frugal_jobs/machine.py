@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,11 @@ def environment(*, seed: int, cpu_per_wall: float | None) -> dict[str, str]:
     if cpu_per_wall is not None:
         found["cpuTimePerWallTime"] = f"{cpu_per_wall:.2f}"
     return {name: text for name, text in found.items() if text}
+
+
+def cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str:

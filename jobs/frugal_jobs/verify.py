@@ -21,6 +21,7 @@ from frugal.api.compression_job import CompressionJobSpec
 from frugal.api.result import ModelFigures
 from frugal_artifacts.storage import Storage
 from frugal_jobs.datasets.loading import load
+from frugal_jobs.datasets.provision import is_shared, parts_of_evaluation
 from frugal_jobs.datasets.samples import Samples
 from frugal_jobs.environment import read_request
 from frugal_jobs.errors import InvalidInput
@@ -70,6 +71,8 @@ class Judge:
             spec.data.evaluation, field="spec.data.evaluation", model=baseline, described=spec.model, storage=storage,
             folder=folder,
         )  # fmt: skip
+        if is_shared(spec):
+            _, samples = parts_of_evaluation(samples, spec)
         outputs = outputs_of(baseline, samples.batches())
         return cls(spec=spec, samples=samples, baseline=baseline, baseline_outputs=outputs)
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from frugal.api.compression_job import CompressionJobSpec, Runtime
+from frugal.api.compression_job import CompressionJobSpec, Metric, Runtime, StrategyMode
 from frugal.api.request import CompressionRequest
 from frugal.api.result import (
     Artifact,
@@ -19,10 +19,10 @@ from frugal.api.result import (
 )
 from frugal_artifacts.storage import Storage
 from frugal_jobs import machine
-from frugal_jobs.datasets.provision import Provision, provide
+from frugal_jobs.datasets.provision import Provision, is_shared, provide
 from frugal_jobs.environment import PodEnvironment
-from frugal_jobs.errors import Unsupported
-from frugal_jobs.evaluation.bounds import spent_confidence
+from frugal_jobs.errors import Unsupported, UnusableData
+from frugal_jobs.evaluation.bounds import samples_needed
 from frugal_jobs.evaluation.quality import score_for
 from frugal_jobs.models.loading import Original, load
 from frugal_jobs.models.model import Model
@@ -31,11 +31,12 @@ from frugal_jobs.report.page import page_of
 from frugal_jobs.report.publication import publish_model, publish_report
 from frugal_jobs.report.wording import rejection_sentence, verdict_sentence
 from frugal_jobs.search import choice
-from frugal_jobs.search.advice import advice
+from frugal_jobs.search.advice import advice, family
 from frugal_jobs.search.measuring import scale_for
 from frugal_jobs.search.objective import Gains, gains_nothing, limits_of, outside_limits, score
 from frugal_jobs.search.search import Budget, Search
 from frugal_jobs.search.study import Study, Trial
+from frugal_jobs.search.workers import Crew, Means
 from frugal_jobs.techniques.context import Context
 from frugal_jobs.usage import Meter
 from frugal_jobs.verification import Verifier
@@ -60,6 +61,16 @@ class Verdict:
     judged: tuple[Candidate, ...] = ()
     confidence: float = 0.0
     cpu_per_wall: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A candidate that passed."""
+
+    trial: Trial
+    answer: Answer
+    model: Model
+    candidate: Candidate
 
 
 @dataclass(slots=True)
@@ -87,6 +98,7 @@ class Work:
         original = load(self.spec.model, storage=self.storage, folder=self.pod.work)
         verifier = self._verifier(original.model)
         figures = self._baseline(verifier)
+        check_enough(self.spec, figures)
         provision = provide(self.spec, model=original.model, storage=self.storage, folder=self.pod.work)
         hint = advice(original.model.operator_counts(), can_train=provision.training is not None)
         self.progress.advice(hint)
@@ -112,25 +124,53 @@ class Work:
         return record.baseline
 
     def _search(self, original: Original, provision: Provision, figures: ModelFigures) -> None:
-        if self.spec.strategy.search.parallelism > 1:
-            self.progress.warning("strategy.search.parallelism: this version tries one candidate at a time")
         self.progress.phase("Searching", f"{self.spec.strategy.search.trials} trials at most")
         limits = limits_of(self.spec.objective, self.spec.profile)
         scale = scale_for(
             self.spec, limits, baseline=original.model, baseline_bytes=original.file_bytes,
-            validation=provision.validation, figures=figures,
+            validation=provision.validation, figures=figures, was_seen=provision.was_seen,
         )  # fmt: skip
+        self._warn(provision, scale.inflation_points)
+        is_pipeline = self.spec.strategy.mode is StrategyMode.PIPELINE
         context = Context(
             calibration=provision.calibration, training=provision.training, task=self.spec.model.task,
             folder=self.pod.work, seed=self.spec.strategy.search.seed, checkpoints=self.study,
-            augment=provision.augment, teacher=teacher_of(original.model, provision.training),
+            augment=provision.augment,
+            teacher=teacher_of(original.model, provision.training) if is_pipeline else None,
         )  # fmt: skip
-        search = Search(
-            scale=scale, context=context, study=self.study, progress=self.progress, budget=self._budget(),
-            trials_at_most=self.spec.strategy.search.trials,
-        )  # fmt: skip
-        search.run()
+        with self._crew(original.model, provision) as crew:
+            search = Search(
+                scale=scale, context=context, study=self.study, progress=self.progress, budget=self._budget(),
+                trials_at_most=self.spec.strategy.search.trials, kind=family(original.model.operator_counts()),
+                crew=None if provision.training is None or is_pipeline else crew,
+            )  # fmt: skip
+            search.run()
         self._save()
+
+    def _crew(self, baseline: Model, provision: Provision) -> Crew:
+        """Return as many workers as candidates may be tried at a time, and as there are cores; none is started yet."""
+        means = Means(
+            baseline=baseline.content, training=provision.training, calibration=provision.calibration,
+            task=self.spec.model.task, folder=self.pod.work, seed=self.spec.strategy.search.seed,
+            augment=provision.augment, volumes=self.pod.volumes, study_uri=self.study.uri,
+        )  # fmt: skip
+        return Crew(means=means, size=min(self.spec.strategy.search.parallelism, machine.cores()))
+
+    def _warn(self, provision: Provision, inflation_points: float) -> None:
+        if self.spec.strategy.search.parallelism > machine.cores():
+            self.progress.warning(
+                f"strategy.search.parallelism: {machine.cores()} cores are there, so as many candidates at a time"
+            )
+        if is_shared(self.spec):
+            self.progress.warning(
+                "data: only evaluation is given, so the search ranks on 30 % of it, never verified on"
+            )
+        if provision.was_seen and inflation_points > 0:
+            self.progress.warning(
+                f"data.validation is not given: on rows held out of its training data the original is "
+                f"{inflation_points:.2f} points better than on evaluation data, which is taken off what trained "
+                f"candidates seem to lose"
+            )
 
     def _budget(self) -> Budget:
         """Return the time for searching: what the timeout leaves after earlier attempts, verification and report."""
@@ -141,25 +181,48 @@ class Work:
         return Budget(end=time.monotonic() + left)
 
     def _verify(self, verifier: Verifier, figures: ModelFigures) -> Verdict:
-        """Return the first candidate that passes on evaluation data, of at most three in the life of the job."""
+        """Return the best of the candidates that passed before the first that failed, in an order fixed beforehand.
+
+        Each is judged at the full confidence, which holds for all together because the order is fixed and the first
+        loss that is too large ends it. A pod that goes on after a kill repeats the same tests on the same samples.
+        """
         self.progress.phase("Verifying", "judging the exported file in a fresh process on evaluation data")
-        record, judged = self.study.record, []
-        while tries := choice.to_verify(record.trials, max_loss=self.spec.objective.max_loss, verified=record.verified):
-            trial = tries[0]
-            confidence = spent_confidence(self.spec.objective.confidence, len(record.verified))
-            record.verified.append(trial.key)
-            self._save()  # before the answer is known: a killed pod gets no second look
-            answer, model = self._judged(verifier, trial, confidence)
+        passed: list[Judged] = []
+        judged: list[Candidate] = []
+        for trial in self._sequence():
+            answer, model = self._judged(verifier, trial, self.spec.objective.confidence)
             objection = self._objection(answer, model, figures)
-            verdict = objection or f"verified on {figures.samples:,} evaluation samples and published"
+            verdict = objection or f"verified on {figures.samples:,} evaluation samples"
             judged.append(self._candidate(trial, answer, model, figures, verdict))
             if not objection:
-                return Verdict(
-                    model=model, best=self._best(trial, answer, judged[-1]), published=judged[-1], judged=tuple(judged),
-                    confidence=confidence, cpu_per_wall=answer.cpu_per_wall,
-                )  # fmt: skip
+                passed.append(Judged(trial, answer, model, judged[-1]))
+                continue
             self.progress.warning(f"{trial.candidate.technique}: {objection}")
-        return Verdict(judged=tuple(judged))
+            if self._loses_too_much(answer):
+                break
+        return self._best_of(passed, judged)
+
+    def _sequence(self) -> list[Trial]:
+        """Return the trials to verify, in the order that the first attempt fixed."""
+        record = self.study.record
+        if record.sequence is None:
+            chosen = choice.sequence(record.trials, max_loss=self.spec.objective.max_loss)
+            record.sequence = [trial.key for trial in chosen]
+            self._save()  # before any answer is known
+        by_key = {trial.key: trial for trial in record.trials}
+        return [by_key[key] for key in record.sequence]
+
+    def _best_of(self, passed: list[Judged], judged: list[Candidate]) -> Verdict:
+        """Return the verdict: of those that passed, what counts least; every one of them is surely good enough."""
+        if not passed:
+            return Verdict(judged=tuple(judged))
+        best = min(reversed(passed), key=lambda one: one.candidate.objective or 0.0)
+        published = best.candidate.model_copy(update={"verdict": f"{best.candidate.verdict} and published"})
+        return Verdict(
+            model=best.model, best=self._best(best.trial, best.answer, published), published=published,
+            judged=tuple(published if one is best.candidate else one for one in judged),
+            confidence=self.spec.objective.confidence, cpu_per_wall=best.answer.cpu_per_wall,
+        )  # fmt: skip
 
     def _judged(self, verifier: Verifier, trial: Trial, confidence: float) -> tuple[Answer, Model]:
         model = self.study.model(trial)
@@ -178,8 +241,7 @@ class Work:
         """Return why what verification measured may not be published; empty when it may."""
         objective = self.spec.objective
         assert answer.candidate is not None
-        assert answer.loss_upper_bound is not None
-        if answer.loss_upper_bound > objective.max_loss:
+        if self._loses_too_much(answer):
             return (
                 f"may lose {answer.loss_upper_bound:.2f} points at {100 * (answer.confidence or 0):.4g} % confidence, "
                 f"{objective.max_loss:g} allowed (measured loss {answer.loss:.2f})"
@@ -187,6 +249,10 @@ class Work:
         limits = limits_of(objective, self.spec.profile)
         gains = Gains(latency=answer.latency_ratio or 0.0, size=(figures.size_bytes or 0) / model.size_bytes)
         return outside_limits(answer.candidate, limits) or gains_nothing(gains, objective)
+
+    def _loses_too_much(self, answer: Answer) -> bool:
+        assert answer.loss_upper_bound is not None
+        return answer.loss_upper_bound > self.spec.objective.max_loss
 
     def _candidate(self, trial: Trial, answer: Answer, model: Model, figures: ModelFigures, verdict: str) -> Candidate:
         gains = self._gains(answer, model, trial)
@@ -230,7 +296,7 @@ class Work:
         if verdict.best is not None:
             return verdict_sentence(verdict.best, max_loss=max_loss, confidence=verdict.confidence)
         candidates = [trial.candidate for trial in self.study.record.trials]
-        return rejection_sentence(candidates, verified=len(self.study.record.verified), max_loss=max_loss)
+        return rejection_sentence(candidates, verified=len(verdict.judged), max_loss=max_loss)
 
     def _report(self, result: CompressionResult, verdict: Verdict) -> Report:
         searched = [trial.candidate for trial in self.study.record.trials]
@@ -256,6 +322,21 @@ def teacher_of(model: Model, training: Samples | None) -> Teacher | None:
     from frugal_jobs.techniques.distillation import Teacher  # torch takes seconds to import
 
     return Teacher(model, training)
+
+
+def check_enough(spec: CompressionJobSpec, figures: ModelFigures) -> None:
+    """Return when a candidate that loses nothing could pass; raises UnusableData, which says how many samples could."""
+    objective, samples = spec.objective, figures.samples or 0
+    if objective.metric is not Metric.ACCURACY or objective.max_loss <= 0:
+        return  # at 0 only a gain may pass, and a gain needs no more samples than it has
+    needed = samples_needed(max_loss=objective.max_loss / 100, confidence=objective.confidence)
+    if samples < needed:
+        raise UnusableData(
+            field="spec.data.evaluation", value=f"{samples} samples for verification",
+            fault=f"are too few to show at {100 * objective.confidence:g} % confidence that no more than "
+            f"{objective.max_loss:g} points are lost, however good a candidate is",
+            remedy=f"give {needed} or more, or raise objective.maxLoss",
+        )  # fmt: skip
 
 
 def check_supported(spec: CompressionJobSpec) -> None:

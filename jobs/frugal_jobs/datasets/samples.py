@@ -59,3 +59,17 @@ def held_out(samples: Samples, *, share: float, most: int, seed: int) -> tuple[S
     order = np.random.default_rng(seed).permutation(len(samples))
     count = max(1, min(most, round(len(samples) * share)))
     return samples.take(np.sort(order[count:])), samples.take(np.sort(order[:count]))
+
+
+def split(samples: Samples, *, share: float, seed: int) -> tuple[Samples, Samples]:
+    """Return (a random `share`, the rest), each class parted alike; the same for one seed, at least one sample each."""
+    generator = np.random.default_rng(seed)
+    groups = [np.arange(len(samples))]
+    if samples.labels is not None and samples.labels.ndim == 1 and samples.labels.dtype.kind in "iub":
+        order = np.argsort(samples.labels, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(samples.labels[order])) + 1)
+    shuffled = [generator.permutation(group) for group in groups]
+    ranks = np.concatenate([(np.arange(len(group)) + generator.random()) / len(group) for group in shuffled])
+    order = np.concatenate(shuffled)[np.argsort(ranks, kind="stable")]
+    count = min(max(1, round(share * len(samples))), max(1, len(samples) - 1))
+    return samples.take(np.sort(order[:count])), samples.take(np.sort(order[count:]))

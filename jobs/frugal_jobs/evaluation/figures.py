@@ -10,13 +10,13 @@ from frugal.api.compression_job import Metric
 from frugal.api.result import ModelFigures
 from frugal_jobs.evaluation.flops import flops_of
 from frugal_jobs.evaluation.quality import class_scores, score_for
-from frugal_jobs.models.model import Model
+from frugal_jobs.models.model import Runnable
 
 CLASS_METRICS = frozenset({Metric.ACCURACY, Metric.PRECISION, Metric.RECALL, Metric.F1})
 
 
 def figures_of(
-    model: Model, outputs: NDArray[np.generic], labels: NDArray[np.generic], *, task: Task, metric: Metric | str
+    model: Runnable, outputs: NDArray[np.generic], labels: NDArray[np.generic], *, task: Task, metric: Metric | str
 ) -> ModelFigures:
     """Return quality on the samples that gave `outputs`, parameters, FLOPs and size; quality in [0, 1] shares."""
     figures = ModelFigures(

@@ -10,13 +10,13 @@ import math
 import onnx
 from onnx import ModelProto, NodeProto, shape_inference
 
-from frugal_jobs.models.model import Model
+from frugal_jobs.models.model import Runnable
 from frugal_jobs.models.running import DEFAULT_SIZE
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def flops_of(model: Model) -> float | None:
+def flops_of(model: Runnable) -> float | None:
     """Return the FLOPs per sample, or None when a shape that matters cannot be inferred."""
     shapes = shapes_at_batch_one(model.proto)
     total = 0.0

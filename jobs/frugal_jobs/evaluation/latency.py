@@ -10,13 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frugal_jobs.models.model import Model
-from frugal_jobs.models.running import Arrays, session_of
+from frugal_jobs.models.model import Runnable
+from frugal_jobs.models.running import Arrays, Run, opened
 
 WARM_UP_RUNS = 10
 ROUNDS = 7  # the median of seven ratios; a burst of other work spoils one or two
@@ -42,7 +41,7 @@ class Comparison:
     ratio: float
 
 
-def compare(baseline: Model, candidate: Model, feed: Arrays, *, seconds: float = RUN_SECONDS) -> Comparison:
+def compare(baseline: Runnable, candidate: Runnable, feed: Arrays, *, seconds: float = RUN_SECONDS) -> Comparison:
     """Return both latencies; `feed` is one sample, or a whole batch for a model with a fixed one."""
     with one_core():
         runners = [_runner(model, feed) for model in (baseline, candidate)]
@@ -59,21 +58,21 @@ def compare(baseline: Model, candidate: Model, feed: Arrays, *, seconds: float =
     )
 
 
-def _runner(model: Model, feed: Arrays) -> tuple[Any, str, dict[str, NDArray[Any]]]:
-    return session_of(model.content), model.outputs[0].name, dict(feed)
+def _runner(model: Runnable, feed: Arrays) -> tuple[Run, Arrays]:
+    return opened(model), dict(feed)
 
 
-def _timed(runner: tuple[Any, str, dict[str, NDArray[Any]]], runs: int) -> NDArray[np.float64]:
-    session, name, feed = runner
+def _timed(runner: tuple[Run, Arrays], runs: int) -> NDArray[np.float64]:
+    run, feed = runner
     ticks = np.empty(runs + 1)
     ticks[0] = time.perf_counter()
     for number in range(runs):
-        session.run([name], feed)
+        run(feed)
         ticks[number + 1] = time.perf_counter()
     return np.diff(ticks)
 
 
-def _warmed_up(runner: tuple[Any, str, dict[str, NDArray[Any]]]) -> float:
+def _warmed_up(runner: tuple[Run, Arrays]) -> float:
     return max(float(np.median(_timed(runner, WARM_UP_RUNS))), 1e-6)
 
 

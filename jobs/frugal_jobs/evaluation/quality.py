@@ -24,6 +24,8 @@ Score = Callable[[NDArray[np.generic], NDArray[np.generic]], float]
 
 FIELD = "spec.objective.metric"
 UNBOUNDED = frozenset({Metric.MAE, Metric.RMSE})  # lower is better, and the loss is in percent of the baseline
+AGAINST_ORIGINAL = frozenset({Metric.COSINE, Metric.SPEARMAN})  # without labels, likeness to the original's outputs
+PAIR_SHIFTS = (1, 2, 3, 5)  # neighbours whose likeness is ranked: four pairs for each sample
 POINTS = 100.0
 
 
@@ -108,6 +110,22 @@ def _cosine(outputs: NDArray[np.generic], references: NDArray[np.generic]) -> fl
     return float((np.einsum("ij,ij->i", one, other) / np.maximum(lengths, 1e-30)).mean())
 
 
+def _spearman(outputs: NDArray[np.generic], references: NDArray[np.generic]) -> float:
+    """Return the rank correlation between the likenesses (cosines) of pairs of rows in both; 1 keeps every order."""
+    from scipy.stats import spearmanr
+
+    if len(outputs) <= max(PAIR_SHIFTS):
+        return 1.0
+    found, wanted = _pair_cosines(outputs), _pair_cosines(references)
+    return float(np.nan_to_num(spearmanr(found, wanted).statistic, nan=0.0))
+
+
+def _pair_cosines(rows: NDArray[np.generic]) -> Floats:
+    flat = rows.reshape(len(rows), -1).astype(np.float64)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
+    return np.concatenate([np.einsum("ij,ij->i", flat, np.roll(flat, shift, axis=0)) for shift in PAIR_SHIFTS])
+
+
 def _mae(outputs: NDArray[np.generic], labels: Labels) -> float:
     return float(np.abs(outputs.astype(np.float64).ravel() - labels.astype(np.float64).ravel()).mean())
 
@@ -129,6 +147,7 @@ SCORES: dict[Metric, Score] = {
     Metric.MAE: _mae,
     Metric.RMSE: _rmse,
     Metric.COSINE: _cosine,
+    Metric.SPEARMAN: _spearman,
 }
 
 

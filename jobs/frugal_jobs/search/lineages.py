@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 FIRST_RATIO = 0.5  # half of the channels: about a quarter of weights and operations
 LOWEST_RATIO, HIGHEST_RATIO = 0.2, 0.85
@@ -12,8 +13,9 @@ BISECTIONS = 3  # afterwards what is known guides a sampler
 LINEAGES_AT_MOST = 8
 EPOCHS_AT_MOST = 40.0  # a small data set is learnt long before the time is up
 SHORTEST_SECONDS = 8.0  # of training: with less, a pruned net is near chance
-TIME_SHARE = 0.45  # of what is left, so that later lineages can profit from what the first one showed
-SHORT_SECONDS = 120.0  # with less left, one lineage takes all: two half-trained ones are worth less
+TIME_SHARE = 0.5  # of what is left, so that later lineages can profit from what the first ones showed
+SHORT_SECONDS = 280.0  # with less left, one lineage takes all: two half-trained ones are worth less
+GENEROUS_POINTS = 0.75  # from here on, more than half of the channels may go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,27 +27,50 @@ class Outcome:
     fits: bool
 
 
-def next_ratio(outcomes: Sequence[Outcome], *, seed: int) -> float | None:
+def first_ratios(max_loss: float, *, workers: int) -> tuple[float, ...]:
+    """Return the ratios with which the workers begin: around half, and the more beside it the more may be lost."""
+    ordered = (FIRST_RATIO, 0.35, 0.65, 0.25) if max_loss < GENEROUS_POINTS else (FIRST_RATIO, 0.65, 0.35, 0.75)
+    return ordered[: max(1, workers)]
+
+
+def next_ratio(
+    outcomes: Sequence[Outcome], *, seed: int, running: Sequence[float] = (), first: Sequence[float] = (FIRST_RATIO,)
+) -> float | None:
     """Return the ratio to try next, or None when another would tell nothing new.
 
-    Loss grows with the ratio, so the first ones bisect between the largest that fits and the smallest that does not;
-    later ones are drawn by Optuna's TPE sampler from all that is known.
+    running: ratios that are being tried. Loss grows with the ratio, so after the `first` ones the widest gap between
+    the largest that fits and the smallest that does not is halved; later ones are drawn by Optuna's TPE sampler from
+    all that is known.
     """
-    if not outcomes:
-        return FIRST_RATIO
-    if len(outcomes) >= LINEAGES_AT_MOST:
+    tried = {round(ratio, 3) for ratio in (*running, *(outcome.ratio for outcome in outcomes))}
+    for ratio in first:
+        if round(ratio, 3) not in tried:
+            return ratio
+    if len(outcomes) + len(running) >= LINEAGES_AT_MOST:
         return None
-    tried = {round(outcome.ratio, 3) for outcome in outcomes}
-    ratio = _bisected(outcomes) if len(outcomes) <= BISECTIONS else _sampled(outcomes, seed)
+    is_early = len(outcomes) < BISECTIONS + len(first)
+    ratio = _halved(outcomes, running) if is_early else _sampled(outcomes, seed)
     return None if round(ratio, 3) in tried else ratio
 
 
-def _bisected(outcomes: Sequence[Outcome]) -> float:
+def _halved(outcomes: Sequence[Outcome], running: Sequence[float]) -> float:
     low = max((outcome.ratio for outcome in outcomes if outcome.fits), default=LOWEST_RATIO)
     high = min(
         (outcome.ratio for outcome in outcomes if not outcome.fits and outcome.ratio > low), default=HIGHEST_RATIO
     )
-    return round(round((low + high) / 2 / STEP) * STEP, 3)
+    edges = sorted({low, high, *(ratio for ratio in running if low < ratio < high)})
+    start, end = max(pairwise(edges), key=lambda gap: round(gap[1] - gap[0], 6), default=(low, high))
+    return round(round((start + end) / 2 / STEP) * STEP, 3)
+
+
+def parent_of(ratio: float, outcomes: Sequence[Outcome]) -> float | None:
+    """Return the largest smaller ratio that fits: its trained network is the better start."""
+    return max((outcome.ratio for outcome in outcomes if outcome.fits and outcome.ratio < ratio), default=None)
+
+
+def relative(ratio: float, parent: float | None) -> float:
+    """Return the share to remove of what `parent` left, so that `ratio` of the whole is gone."""
+    return ratio if parent is None else 1 - (1 - ratio) / (1 - parent)
 
 
 def _sampled(outcomes: Sequence[Outcome], seed: int) -> float:

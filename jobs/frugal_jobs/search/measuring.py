@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugal.api.common import Task
-from frugal.api.compression_job import CompressionJobSpec, Limits
+from frugal.api.compression_job import CompressionJobSpec, Limits, Metric
 from frugal.api.result import Candidate, ModelFigures
 from frugal_jobs.datasets.samples import Samples
 from frugal_jobs.evaluation.bounds import expected_bound
 from frugal_jobs.evaluation.figures import figures_of
 from frugal_jobs.evaluation.latency import compare
 from frugal_jobs.evaluation.memory import inference_memory
-from frugal_jobs.evaluation.quality import Loss, disagreement_of, loss_between
+from frugal_jobs.evaluation.quality import AGAINST_ORIGINAL, Loss, class_scores, disagreement_of, loss_between
 from frugal_jobs.models.model import Model
 from frugal_jobs.models.running import blank_feed, outputs_of
 from frugal_jobs.search.objective import Gains, gains_nothing, needs_memory, outside_limits, score
+from frugal_jobs.search.space import has_trained
 from frugal_jobs.targets import onnxruntime_cpu
 
 SEARCH_RESAMPLES = 200  # of the bootstrap: only ranks here
@@ -47,11 +49,13 @@ class Scale:
     validation: Samples | None
     baseline_outputs: NDArray[np.generic] | None
     evaluation_samples: int
+    inflation_points: float = 0.0  # by which the original is better on validation rows because it was trained on them
 
     def weigh(self, model: Model) -> Measured:
         """Return the figures of `model`; raises what ONNX Runtime raises when it cannot run."""
         objection = onnxruntime_cpu.objection(model)
         loss, figures = self._quality(model)
+        loss = self._corrected(loss, model)
         measured = compare(self.baseline, model, self._feed(), seconds=LATENCY_SECONDS)
         memory = inference_memory(model) if self.baseline_memory is not None else None
         figures = figures.model_copy(
@@ -75,6 +79,17 @@ class Scale:
         )  # fmt: skip
         return Measured(candidate=candidate, expected_bound=bound, objection=objection)
 
+    def _corrected(self, loss: Loss | None, model: Model) -> Loss | None:
+        """Return the loss as it would be on rows that the original never saw.
+
+        Quantization keeps what the original learnt by heart, training on other rows forgets it.
+        """
+        if loss is None or not has_trained(list(model.steps)):
+            return loss
+        return replace(
+            loss, points=loss.points - self.inflation_points, upper_bound=loss.upper_bound - self.inflation_points
+        )
+
     def _gains(self, figures: ModelFigures, latency_ratio: float) -> Gains:
         flops, memory = figures.flops, figures.memory_bytes
         return Gains(
@@ -92,14 +107,17 @@ class Scale:
         outputs = outputs_of(model, self.validation.batches())
         if not np.isfinite(outputs.astype(np.float64)).all():
             raise ValueError("its outputs are not finite")
-        if self.validation.labels is None:
-            return self._change(outputs), bare
         objective, seed = self.spec.objective, self.spec.strategy.search.seed
+        labels = self.validation.labels
+        if labels is None and objective.metric in AGAINST_ORIGINAL:
+            labels = self.baseline_outputs
+        if labels is None:
+            return self._change(outputs), bare
         loss = loss_between(
-            objective.metric, baseline=self.baseline_outputs, candidate=outputs, labels=self.validation.labels,
+            objective.metric, baseline=self.baseline_outputs, candidate=outputs, labels=labels,
             confidence=objective.confidence, seed=seed, resamples=SEARCH_RESAMPLES,
         )  # fmt: skip
-        figures = figures_of(model, outputs, self.validation.labels, task=self.spec.model.task, metric=objective.metric)
+        figures = figures_of(model, outputs, labels, task=self.spec.model.task, metric=objective.metric)
         return loss, figures
 
     def _flops(self, model: Model) -> float | None:
@@ -121,8 +139,12 @@ class Scale:
         )
 
     def _expected(self, loss: Loss | None) -> float | None:
+        """Return the bound, in points, that evaluation will likely show."""
         if loss is None:
             return None
+        if self.spec.objective.metric is not Metric.ACCURACY:  # the bootstrap's spread shrinks with the samples
+            spread = max(0.0, loss.upper_bound - loss.points)
+            return loss.points + spread * math.sqrt(loss.samples / self.evaluation_samples)
         share = expected_bound(
             loss=loss.points / 100, disagreement=loss.disagreement, samples=self.evaluation_samples,
             measured_on=loss.samples, confidence=self.spec.objective.confidence,
@@ -137,13 +159,24 @@ class Scale:
 
 def scale_for(  # a scale is made of all of these
     spec: CompressionJobSpec, limits: Limits, *, baseline: Model, baseline_bytes: int, validation: Samples | None,
-    figures: ModelFigures,
+    figures: ModelFigures, was_seen: bool = False,
 ) -> Scale:  # fmt: skip
     """Return the scale for one job; runs the baseline over the validation samples."""
+    outputs = None if validation is None else outputs_of(baseline, validation.batches())
+    inflation = _inflation(outputs, validation, figures) if was_seen else 0.0
     memory = inference_memory(baseline) if needs_memory(spec.objective, limits) else None
     return Scale(
         spec=spec, limits=limits, baseline=baseline, baseline_bytes=baseline_bytes, baseline_flops=figures.flops,
         baseline_memory=memory, validation=validation,
-        baseline_outputs=None if validation is None else outputs_of(baseline, validation.batches()),
-        evaluation_samples=figures.samples or 1,
+        baseline_outputs=outputs, evaluation_samples=figures.samples or 1, inflation_points=inflation,
     )  # fmt: skip
+
+
+def _inflation(outputs: NDArray[np.generic] | None, validation: Samples | None, figures: ModelFigures) -> float:
+    """Return by how many points the original is better on the rows held out of its training than on evaluation data.
+
+    Only its own score on the evaluation data is used, which no candidate had a part in.
+    """
+    if outputs is None or validation is None or validation.labels is None or figures.accuracy is None:
+        return 0.0
+    return max(0.0, 100 * (class_scores(outputs, validation.labels).accuracy - figures.accuracy))

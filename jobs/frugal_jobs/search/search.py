@@ -1,4 +1,4 @@
-"""The search: cheap single tools first, then pruning lineages with the time that is left. Every trial is paid for once.
+"""The search: cheap single tools while lineages train beside them, each then quantized in every form that pays.
 
 Verification and the report have their time set aside, so a short budget still ends in a published artifact.
 """
@@ -11,19 +11,35 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from frugal.api.compression_job import StrategyMode
-from frugal.api.compression_steps import PruneStep, Step
+from frugal.api.compression_steps import Step
 from frugal.api.result import Best, Candidate
 from frugal_artifacts.errors import ArtifactError
+from frugal_jobs.models.loading import from_bytes
 from frugal_jobs.models.model import Model
 from frugal_jobs.progress import Progress
 from frugal_jobs.search import choice, space
-from frugal_jobs.search.lineages import EPOCHS_AT_MOST, Outcome, next_ratio, training_seconds
+from frugal_jobs.search.advice import Family
+from frugal_jobs.search.lineages import (
+    EPOCHS_AT_MOST,
+    Outcome,
+    first_ratios,
+    next_ratio,
+    parent_of,
+    relative,
+    training_seconds,
+)
 from frugal_jobs.search.measuring import Scale
 from frugal_jobs.search.study import Study, Trial, key_of
+from frugal_jobs.search.workers import Crew, Errand
+from frugal_jobs.search.workers import Outcome as TrainingOutcome
 from frugal_jobs.techniques.context import Context
 from frugal_jobs.techniques.registry import technique_for
 
 OVERHEAD_TRIALS = 4.0  # weighing the pruned model and its quantized forms, in usual trials
+LATE_SECONDS = 10.0  # a training that ends so late is still taken; the time for verification bears it
+WAIT_SECONDS = 5.0
+ROOM_TRIALS = 12  # left for lineages, or the less promising single tools are not tried
+TRAINED = ": float32"  # ends the key of what a lineage trained
 UNFIT = 1000.0  # added to what is minimized, so that any lineage that fits is better than any other
 
 
@@ -41,7 +57,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Search:
-    """One job's search; all that it learns goes into `study`."""
+    """One job's search; all that it learns goes into `study`. `crew` trains; without it nothing is trained."""
 
     scale: Scale
     context: Context
@@ -49,7 +65,10 @@ class Search:
     progress: Progress
     budget: Budget
     trials_at_most: int
+    crew: Crew | None = None
+    kind: Family = Family.CONVOLUTIONAL
     _last_seconds: float = field(default=2.0)
+    _tired: bool = False  # no further training is begun
 
     def run(self) -> None:
         """Try candidates until the budget or the ideas end; raises StorageUnavailable for an outage."""
@@ -57,58 +76,118 @@ class Search:
         if strategy.mode is StrategyMode.PIPELINE:
             self.attempt([step.to_json() for step in strategy.pipeline])
             return
-        singles = space.quantizations(can_calibrate=self.context.calibration is not None)
+        for ratio in self._known_ratios():
+            self._complete(ratio)
+        self._begin_lineages()
+        self._single_tools()
+        while self.crew is not None and self.crew.running and self.budget.left_seconds > -LATE_SECONDS:
+            for outcome in self.crew.wait(min(WAIT_SECONDS, self.budget.left_seconds + LATE_SECONDS)):
+                self._finished(outcome)
+                self._begin_lineages()
+
+    def _single_tools(self) -> None:
+        """Measure what needs no training, the promising ones first, and the traps too where there is room."""
+        singles = space.quantizations(self.kind, can_calibrate=self.context.calibration is not None)
         self._attempt_each(singles[: space.PROMISING])
-        if self.context.training is None or not self._has_likely():
+        has_room = self.trials_at_most - len(self.study.record.trials) > len(singles) + ROOM_TRIALS
+        if self.crew is None or has_room or not self._has_likely():
             self._attempt_each(singles[space.PROMISING :])
-        if self.context.training is not None:
-            self._grow_lineages()
 
-    def _grow_lineages(self) -> None:
-        """Prune, train and quantize, one ratio after the other, as long as time and ideas last."""
-        outcomes: list[Outcome] = []
-        while self._can_go_on() and (ratio := next_ratio(outcomes, seed=self.context.seed)) is not None:
-            outcome = self._lineage(ratio)
-            if outcome is None:
+    def _begin_lineages(self) -> None:
+        """Keep the crew busy as long as time, trials and ideas last."""
+        while self.crew is not None and self.crew.has_room and not self._tired:
+            errand = self._next_errand()
+            if errand is None:
+                self._tired = not self.crew.running  # what still runs may teach something
                 return
-            outcomes.append(outcome)
+            self.crew.send(errand)
 
-    def _lineage(self, ratio: float) -> Outcome | None:
-        """Return how pruning by `ratio` ended, from the study if it is there; None when time or means are missing."""
-        name = f"lineage {ratio:.3f}"
-        members = [f"{name}: {suffix}" for suffix in ("float32", *(key_of(steps) for steps in space.AFTER_PRUNING))]
-        pruned = self._pruned(ratio, members[0])
-        if pruned is None:
+    def _next_errand(self) -> Errand | None:
+        assert self.crew is not None
+        left = training_seconds(self.budget.left_seconds, overhead_seconds=OVERHEAD_TRIALS * self._last_seconds)
+        pending = len(self.crew.running) + 1
+        if left is None or len(self.study.record.trials) + pending > self.trials_at_most - self._singles_left():
             return None
-        for key, steps in zip(members[1:], space.AFTER_PRUNING, strict=True):
+        outcomes = [self._outcome(ratio) for ratio in self._known_ratios()]
+        running = [_ratio_of(errand.name) for errand in self.crew.running]
+        first = first_ratios(self.scale.spec.objective.max_loss, workers=self.crew.size)
+        ratio = next_ratio(outcomes, seed=self.context.seed, running=running, first=first)
+        if ratio is None:
+            return None
+        return self._errand(ratio, parent_of(ratio, outcomes) if space.is_progressive(self.kind) else None, left)
+
+    def _singles_left(self) -> int:
+        """Return how many of the promising single tools are still to be measured."""
+        singles = space.quantizations(self.kind, can_calibrate=self.context.calibration is not None)
+        return sum(not self.study.has(key_of(steps)) for steps in singles[: space.PROMISING])
+
+    def _errand(self, ratio: float, parent: float | None, seconds: float) -> Errand:
+        known = None if parent is None else self._member(_trained_key(parent))
+        start = self.scale.baseline if known is None else self.study.model(known)
+        step = space.cut(self.kind, relative(ratio, None if known is None else parent), epochs=EPOCHS_AT_MOST)
+        return Errand(
+            name=_lineage(ratio), step=step, content=start.content, label=start.label, steps=start.steps,
+            deadline=self.budget.clock() + seconds,
+        )  # fmt: skip
+
+    def _finished(self, outcome: TrainingOutcome) -> None:
+        """Weigh what a worker trained, and then what quantization makes of it."""
+        ratio, start = _ratio_of(outcome.name), self.budget.clock()
+        key = _trained_key(ratio)
+        if outcome.error:
+            self._failed(key, RuntimeError(outcome.error), start)
+            self._tired = self._tired or not self._can_train()
+            return
+        usual = self._last_seconds
+
+        def trained() -> Model:
+            proto = from_bytes(outcome.content, place=outcome.name).proto
+            return Model(proto=proto, label=outcome.label, steps=outcome.steps)
+
+        self._try(key, trained)
+        self._last_seconds = max(usual, self._last_seconds)
+        self._complete(ratio)
+
+    def _complete(self, ratio: float) -> None:
+        """Quantize what was trained, in every form of which the study does not know that it does not pay here."""
+        known = self._member(_trained_key(ratio))
+        if known is None or not known.size_bytes:
+            return
+        for steps in self._forms():
+            key = f"{_lineage(ratio)}: {key_of(steps)}"
             if not self.study.has(key) and self._may_try():
-                self._try(key, partial(self.made, steps, pruned))
-        return self._outcome(ratio, [trial for trial in self.study.record.trials if trial.key in members])
+                self._try(key, partial(self.made, steps, self.study.model(known)))
 
-    def _pruned(self, ratio: float, key: str) -> Model | None:
-        """Return the pruned and trained model, from the study where it is there."""
-        known = next((trial for trial in self.study.record.trials if trial.key == key), None)
-        if known is None:
-            seconds = training_seconds(self.budget.left_seconds, overhead_seconds=OVERHEAD_TRIALS * self._last_seconds)
-            if seconds is None:
-                return None
-            usual = self._last_seconds
-            known = self._try(key, partial(self._trained, PruneStep(ratio=ratio, epochs=EPOCHS_AT_MOST), seconds))
-            self._last_seconds = usual  # training is no usual trial
-        return self.study.model(known) if known.size_bytes else None
+    def _forms(self) -> list[space.Steps]:
+        forms = space.forms_after_training(self.kind, can_calibrate=self.context.calibration is not None)
+        return [steps for steps in forms if not self._is_trap(key_of(steps))]
 
-    def _trained(self, step: PruneStep, seconds: float) -> Model:
-        from frugal_jobs.techniques.structured_pruning import StructuredPruning  # brings torch
+    def _is_trap(self, key: str) -> bool:
+        """Whether this form failed on the original, or made it slower or larger: it will not pay on a smaller one."""
+        known = self._member(key)
+        return known is not None and known.objection.startswith(("failed", "slower", "larger"))
 
-        return StructuredPruning(step, seconds)(self.scale.baseline, self.context)
+    def _known_ratios(self) -> list[float]:
+        """Return the ratios that were trained, in order."""
+        keys = [trial.key for trial in self.study.record.trials if trial.key.endswith(TRAINED)]
+        return [_ratio_of(key) for key in keys]
 
-    def _outcome(self, ratio: float, trials: list[Trial]) -> Outcome:
+    def _can_train(self) -> bool:
+        """Whether any lineage was ever trained: what fails on the first will fail on the others."""
+        return any(trial.size_bytes for trial in self.study.record.trials if trial.key.endswith(TRAINED))
+
+    def _member(self, key: str) -> Trial | None:
+        return next((trial for trial in self.study.record.trials if trial.key == key), None)
+
+    def _outcome(self, ratio: float) -> Outcome:
+        """Return how a lineage ended: by its best member that will likely pass, else by how far it is from passing."""
+        trials = [trial for trial in self.study.record.trials if trial.key.startswith(_lineage(ratio) + ":")]
         max_loss = self.scale.spec.objective.max_loss
         made = [trial for trial in trials if trial.size_bytes]
         fits = [trial for trial in made if trial.is_fit and (trial.expected_bound or 0.0) <= max_loss]
         if fits:
             return Outcome(ratio=ratio, value=min(trial.candidate.objective or 0.0 for trial in fits), fits=True)
-        excess = min(trial.expected_bound or 0.0 for trial in made) - max_loss
+        excess = min((trial.expected_bound or 0.0 for trial in made), default=max_loss) - max_loss
         return Outcome(ratio=ratio, value=UNFIT + excess, fits=False)
 
     def _attempt_each(self, candidates: list[space.Steps]) -> None:
@@ -192,6 +271,19 @@ class Search:
             trial.candidate, trials=len(trials), of=self.trials_at_most, eta_seconds=max(0.0, self.budget.left_seconds),
             best=None if best is None else best_of(best.candidate),
         )  # fmt: skip
+
+
+def _lineage(ratio: float) -> str:
+    return f"lineage {ratio:.3f}"
+
+
+def _trained_key(ratio: float) -> str:
+    return _lineage(ratio) + TRAINED
+
+
+def _ratio_of(name: str) -> float:
+    """Return the ratio in a lineage's name or in the key of one of its members."""
+    return float(name.removeprefix("lineage ").partition(":")[0])
 
 
 def best_of(candidate: Candidate) -> Best:

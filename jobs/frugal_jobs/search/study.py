@@ -31,7 +31,6 @@ class Trial(BaseModel):
     objection: str = ""  # why it cannot be published
     seconds: float = 0
     size_bytes: int = 0
-    attempt_confidence: float | None = None  # set once verification tried it
 
     @property
     def is_fit(self) -> bool:
@@ -48,7 +47,7 @@ class StudyRecord(BaseModel):
     baseline: ModelFigures | None = None
     baseline_seconds: float = 0
     trials: list[Trial] = []
-    verified: list[str] = []  # keys in the order of verification: a new pod has no fresh tries
+    sequence: list[str] | None = None  # keys in the order of verification, fixed before the first: no pod changes it
     result: CompressionResult | None = None
 
 

@@ -11,7 +11,7 @@ from frugal_jobs.evaluation.bounds import (
     bootstrap_loss_bound,
     discordant,
     expected_bound,
-    spent_confidence,
+    samples_needed,
 )
 
 
@@ -91,8 +91,10 @@ def test_the_expected_bound_grows_with_disagreement() -> None:
     assert restless == pytest.approx(2 * calm)  # the square root of four times the disagreement
 
 
-def test_three_tries_together_keep_the_confidence() -> None:
-    errors = [1 - spent_confidence(0.95, attempt) for attempt in range(3)]
+@pytest.mark.parametrize("max_loss", [0.005, 0.01, 0.05])
+def test_so_many_samples_are_just_enough_to_show_that_nothing_is_lost(max_loss: float) -> None:
+    needed = samples_needed(max_loss=max_loss, confidence=0.95)
 
-    assert sum(errors) == pytest.approx(0.05)
-    assert errors == sorted(errors, reverse=True)
+    bounds = [accuracy_loss_bound(lost=0, won=0, samples=needed - less, confidence=0.95) for less in (0, 1)]
+
+    assert bounds[0] <= max_loss < bounds[1]

@@ -19,7 +19,7 @@ from frugal.api.compression_job import DataSource
 from frugal_jobs.datasets.faults import UnreadableFile
 from frugal_jobs.datasets.fitting import fitted
 from frugal_jobs.datasets.loading import load
-from frugal_jobs.datasets.provision import provide
+from frugal_jobs.datasets.provision import parts_of_evaluation, provide
 from frugal_jobs.datasets.samples import Samples, held_out
 from frugal_jobs.errors import UnusableData
 from tests.unit.frugal_jobs.small_models import linear, random, samples_of, small_cnn, source_of, spec_of, storage
@@ -269,9 +269,31 @@ def test_validation_and_calibration_come_from_training_by_default(tmp_path: Path
     assert provision.calibration.labels is None
 
 
-def test_without_any_data_but_evaluation_nothing_is_provided(tmp_path: Path) -> None:
-    provision = provide(spec_of(), model=small_cnn(), storage=storage(), folder=tmp_path)
+def test_where_evaluation_is_all_there_is_search_and_verification_share_no_sample(tmp_path: Path) -> None:
+    images = np.random.default_rng(3).integers(0, 256, (200, 8, 8), np.uint8)
+    labels = np.repeat(np.arange(4), [100, 60, 30, 10])
+    spec = spec_of(data={"evaluation": {"uri": npz(tmp_path, x=images, y=labels).as_uri()}})
+    whole = samples_of(images, labels)
+
+    provision = provide(spec, model=small_cnn(), storage=storage(), folder=tmp_path)
+    shared, kept = parts_of_evaluation(whole, spec)
 
     assert provision.training is None
-    assert provision.validation is None
-    assert provision.calibration is None
+    assert provision.validation is not None
+    assert provision.validation.labels is not None
+    assert np.array_equal(provision.validation.labels, shared.labels)
+    assert kept.labels is not None
+    assert (len(shared), len(kept)) == (60, 140)
+    assert np.array_equal(np.bincount(provision.validation.labels), [30, 18, 9, 3])  # 30 % of each class
+    seen = {image.tobytes() for image in shared.columns[0].raw}
+    assert not seen & {image.tobytes() for image in kept.columns[0].raw}
+
+
+def test_rows_held_out_of_training_are_told_apart_from_validation_data(tmp_path: Path) -> None:
+    path = {"uri": npz(tmp_path, x=IMAGES, y=LABELS).as_uri()}
+    sets = {"evaluation": path, "training": path}
+
+    held = provide(spec_of(data=sets), model=small_cnn(), storage=storage(), folder=tmp_path)
+    given = provide(spec_of(data=sets | {"validation": path}), model=small_cnn(), storage=storage(), folder=tmp_path)
+
+    assert (held.was_seen, given.was_seen) == (True, False)
