@@ -31,14 +31,22 @@ class Verifier:
     volumes: Path | None
     folder: Path
     baseline: Path
+    baseline_target: str = ""  # where the baseline is no ONNX file: its target, and the float graph beside it
+    baseline_source: Path | None = None
 
     def baseline_answer(self) -> Answer:
         """Return the figures of the baseline; raises UnusableData, VerificationFailed."""
         return self._ask()
 
-    def candidate_answer(self, candidate: Path, *, confidence: float) -> Answer:
-        """Return the figures of the file `candidate` against the baseline; raises UnusableData, VerificationFailed."""
-        return self._ask("--candidate", str(candidate), "--confidence", repr(confidence))
+    def candidate_answer(
+        self, candidate: Path, *, confidence: float, target: str = "", source: Path | None = None
+    ) -> Answer:
+        """Return the figures of the file `candidate` against the baseline; raises UnusableData, VerificationFailed.
+
+        target, source: for a file that is not ONNX, its target and the float graph that it was made from.
+        """
+        more = ("--target", target, "--source", str(source)) if target else ()
+        return self._ask("--candidate", str(candidate), "--confidence", repr(confidence), *more)
 
     def _ask(self, *more: str) -> Answer:
         answer = self.folder / "answer.json"
@@ -48,6 +56,8 @@ class Verifier:
             "--baseline", str(self.baseline),
             "--answer", str(answer), *(("--volumes", str(self.volumes)) if self.volumes else ()), *more,
         ]  # fmt: skip
+        if self.baseline_target:
+            command += ["--baseline-target", self.baseline_target, "--baseline-source", str(self.baseline_source)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         ended = subprocess.run(
             command, check=False, capture_output=True, text=True, env=environment, timeout=TIMEOUT_SECONDS

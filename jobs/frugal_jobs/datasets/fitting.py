@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from frugal.api.common import ModelSource, TensorShape
 from frugal_jobs.datasets.faults import UnreadableFile
 from frugal_jobs.datasets.samples import Column
-from frugal_jobs.models.model import Model, Port
+from frugal_jobs.models.model import Port, Runnable
 
 PIXEL_SCALE = 1 / 255  # bytes are pixels, and networks are trained on [0, 1] unless model.inputs says otherwise
 
 
-def columns_for(model: Model, arrays: Mapping[str, NDArray[Any]], described: ModelSource) -> tuple[Column, ...]:
+def columns_for(model: Runnable, arrays: Mapping[str, NDArray[Any]], described: ModelSource) -> tuple[Column, ...]:
     """Return one column per input of `model`; raises UnreadableFile."""
     names = [port.name for port in model.inputs]
     unknown = sorted(set(described.inputs) - set(names))

@@ -19,14 +19,14 @@ from frugal_jobs.datasets.idx import labels_name, read_idx
 from frugal_jobs.datasets.parquet import read_parquet
 from frugal_jobs.datasets.samples import Samples
 from frugal_jobs.errors import UnusableData
-from frugal_jobs.models.model import Model
+from frugal_jobs.models.model import Runnable
 
 MAX_BYTES = 8 * 2**30  # unpacked, of one set: what a pod of an ordinary node can hold
 LABELS = ("y", "label", "labels")
 
 
 def load(
-    source: DataSource, *, field: str, model: Model, described: ModelSource, storage: Storage, folder: Path,
+    source: DataSource, *, field: str, model: Runnable, described: ModelSource, storage: Storage, folder: Path,
     max_bytes: int = MAX_BYTES, needs_labels: bool = True,
 ) -> Samples:  # fmt: skip
     """Return the samples of `source`, which stands at `field` (such as spec.data.evaluation) of the spec.
@@ -63,7 +63,7 @@ def _read(uri: str, storage: Storage, folder: Path, max_bytes: int) -> dict[str,
     raise UnreadableFile(fault=f"{name!r} has an ending that is not known", remedy=remedy)
 
 
-def _check(samples: Samples, model: Model, task: Task, *, needs_labels: bool) -> None:
+def _check(samples: Samples, model: Runnable, task: Task, *, needs_labels: bool) -> None:
     if len(samples) == 0:
         raise UnreadableFile(fault="holds no samples", remedy="name a file with at least one")
     for column in samples.columns:
@@ -78,7 +78,7 @@ def _check(samples: Samples, model: Model, task: Task, *, needs_labels: bool) ->
         raise UnreadableFile(fault="holds no labels", remedy=f"add them under one of {', '.join(LABELS)}")
 
 
-def _check_labels(labels: NDArray[Any], count: int, model: Model, task: Task) -> None:
+def _check_labels(labels: NDArray[Any], count: int, model: Runnable, task: Task) -> None:
     if len(labels) != count:
         raise UnreadableFile(fault=f"{len(labels)} labels and {count} samples", remedy="give one label per sample")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
@@ -87,7 +87,7 @@ def _check_labels(labels: NDArray[Any], count: int, model: Model, task: Task) ->
         _check_classes(labels, model)
 
 
-def _check_classes(labels: NDArray[Any], model: Model) -> None:
+def _check_classes(labels: NDArray[Any], model: Runnable) -> None:
     if labels.dtype.kind not in "iub" or labels.shape[1] != 1:
         fault = f"labels are {labels.dtype} of {labels.shape[1]} per sample"
         raise UnreadableFile(fault=fault, remedy="give one integer class per sample")

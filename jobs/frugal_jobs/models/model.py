@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -95,6 +95,50 @@ class Model:
         for node in self.proto.graph.node:
             counts[node.op_type] = counts.get(node.op_type, 0) + 1
         return counts
+
+
+class Runnable(Protocol):
+    """What can be run and measured: a Model, or what a target made of one."""
+
+    @property
+    def proto(self) -> ModelProto:
+        """The graph that it computes."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of its file."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of its file."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """What must be fed."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """What comes out."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What was done, for people."""
+        ...
+
+    @property
+    def steps(self) -> tuple[dict[str, Any], ...]:
+        """The pipeline that made it."""
+        ...
 
 
 def joined(before: str, label: str) -> str:

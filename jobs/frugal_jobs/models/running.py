@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from frugal_jobs.models.model import Model, Port
+from frugal_jobs.models.model import Model, Port, Runnable
 
 Arrays = Mapping[str, NDArray[Any]]
+Run = Callable[[Arrays], NDArray[Any]]
 BATCH = 64  # larger ones are no faster on one core, and need more memory
 DEFAULT_SIZE = 16  # of a dimension that varies, where no data says how large it is
 
@@ -28,23 +29,38 @@ def session_of(content: bytes, *, optimized_path: str = "") -> onnxruntime.Infer
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def outputs_of(model: Model, feeds: Iterator[Arrays]) -> NDArray[Any]:
+@runtime_checkable
+class Foreign(Protocol):
+    """What runs in another runtime than ONNX Runtime, and knows how."""
+
+    def opened(self) -> Run:
+        """Return it loaded, as a function from one batch to its first output."""
+        ...
+
+
+def opened(model: Runnable) -> Run:
+    """Return the model loaded in its own runtime, as a function from one batch to its first output."""
+    if isinstance(model, Foreign):
+        return model.opened()
+    session, names = session_of(model.content), [model.outputs[0].name]
+    return lambda feed: session.run(names, feed)[0]
+
+
+def outputs_of(model: Runnable, feeds: Iterator[Arrays]) -> NDArray[Any]:
     """Return the first output for all batches of `feeds`, one row per sample."""
-    session = session_of(model.content)
-    name = model.outputs[0].name
-    fixed = model.inputs[0].shape[0]
-    return np.concatenate([_run(session, name, feed, fixed) for feed in feeds])
+    run, fixed = opened(model), model.inputs[0].shape[0]
+    return np.concatenate([_run(run, feed, fixed) for feed in feeds])
 
 
-def _run(session: onnxruntime.InferenceSession, output: str, feed: Arrays, fixed: int | None) -> NDArray[Any]:
+def _run(run: Run, feed: Arrays, fixed: int | None) -> NDArray[Any]:
     """Run one batch, in pieces of `fixed` samples when the model takes no other number."""
     count = len(next(iter(feed.values())))
     if fixed is None or fixed == count:
-        return np.asarray(session.run([output], dict(feed))[0])
+        return np.asarray(run(feed))
     pieces = []
     for start in range(0, count, fixed):
         piece = {name: _padded(array[start : start + fixed], fixed) for name, array in feed.items()}
-        pieces.append(np.asarray(session.run([output], piece)[0]))
+        pieces.append(np.asarray(run(piece)))
     return np.concatenate(pieces)[:count]
 
 
@@ -53,7 +69,7 @@ def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
     return array if missing == 0 else np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
 
 
-def blank_feed(model: Model) -> dict[str, NDArray[Any]]:
+def blank_feed(model: Runnable) -> dict[str, NDArray[Any]]:
     """Return zeros for one sample, or for the fixed batch of the model."""
     return {port.name: np.zeros(_blank_shape(port), port.dtype) for port in model.inputs}
 

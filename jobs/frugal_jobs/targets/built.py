@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from frugal.api.compression_steps import QuantizeStep
 from frugal_jobs.models.model import Model, Port, joined
+from frugal_jobs.models.running import Run
 
 Form = QuantizeStep | None
 """How a target stores and computes: one quantization that its runtime runs well, or None for float32."""
@@ -32,9 +35,23 @@ class Built:
         return len(self.content)
 
     @property
+    def proto(self) -> ModelProto:
+        """The float graph that it computes."""
+        return self.source.proto
+
+    @property
     def inputs(self) -> tuple[Port, ...]:
-        """What must be fed, as the source names it."""
-        return self.source.inputs
+        """What must be fed, as the source names it, in batches of one where the source leaves their size open."""
+        return tuple(replace(port, shape=(port.shape[0] or 1, *port.sample_shape)) for port in self.source.inputs)
+
+    def opened(self) -> Run:
+        """Return it loaded in its own runtime."""
+        from frugal_jobs.targets.registry import RUNTIME_TARGETS
+
+        with TemporaryDirectory() as folder:  # runtimes map or read the file while they load
+            path = Path(folder) / f"model{self.extension}"
+            path.write_bytes(self.content)
+            return RUNTIME_TARGETS[self.target].runner(path, self.inputs).run
 
     @property
     def outputs(self) -> tuple[Port, ...]:
@@ -55,6 +72,14 @@ class Built:
     def steps(self) -> tuple[dict[str, Any], ...]:
         """The pipeline that makes it for this target."""
         return self.source.steps if self.form is None else (*self.source.steps, {"quantize": step_of(self.form)})
+
+
+def restored(target: str, path: Path, source: Model) -> Built:
+    """Return the artifact in the file at `path`, which was made from `source`; raises KeyError for no target."""
+    from frugal_jobs.targets.registry import RUNTIME_TARGETS
+
+    known = RUNTIME_TARGETS[target]
+    return Built(target=known.name, extension=known.extension, content=path.read_bytes(), source=source, form=None)
 
 
 def step_of(form: QuantizeStep) -> dict[str, Any]:
@@ -96,6 +121,11 @@ class RuntimeTarget(Protocol):
     @property
     def modules(self) -> tuple[str, ...]:
         """What must be importable here."""
+        ...
+
+    @property
+    def runtime_modules(self) -> tuple[str, ...]:
+        """What running alone imports: an empty runtime, against which memory is measured."""
         ...
 
     def forms(self, *, can_calibrate: bool) -> tuple[Form, ...]:

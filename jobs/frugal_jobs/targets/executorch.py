@@ -31,6 +31,7 @@ class ExecuTorch:
     name = "executorch/cpu"
     extension = ".pte"
     modules = ("executorch", "torchao")
+    runtime_modules = ("torch", "executorch.runtime")
 
     def forms(self, *, can_calibrate: bool) -> tuple[Form, ...]:
         """Return int8 (2.4x on a small CNN on one core), dynamic int8 (linear layers alone), float32."""
