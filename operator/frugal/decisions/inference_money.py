@@ -70,12 +70,17 @@ def surroundings(seen: InferenceSnapshot) -> Surroundings:
     )
 
 
-def told_budget(budget: Budget | None, cost: CostStatus | None, *, problem: str, capped_from: int | None) -> Told:
+def told_budget(
+    budget: Budget | None, cost: CostStatus | None, *, problem: str, has_prices: bool, capped_from: int | None
+) -> Told:
     """Return `WithinBudget` with its figures.
 
-    problem: why the cost is not known. capped_from: replicas that were wanted before the budget cut them.
+    problem: why the cost is not known. has_prices: whether there is a price book at all: then a price that is missing
+    in it is said without a budget too. capped_from: replicas that were wanted before the budget cut them.
     """
     kind = ConditionType.WITHIN_BUDGET
+    if budget is None and problem and has_prices:
+        return Told(kind, None, Reason.PRICE_MISSING, problem)
     if budget is None:
         return Told(kind, None, Reason.NO_BUDGET, "the spec has no budget")
     if cost is None or problem:

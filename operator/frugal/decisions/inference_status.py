@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from pydantic import ValidationError
 
@@ -41,10 +40,12 @@ from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted
 from frugal.decisions.inference_size import SizeDecision, is_same_replica, is_same_size
 from frugal.decisions.inference_stage import Rollout, endpoint_of, stage_of
 from frugal.decisions.inference_trial import Progress, goes_on, remembered, saves, with_rejected
-from frugal.decisions.node_prices import hourly_cost, hourly_parts
+from frugal.decisions.node_prices import hourly_cost
 from frugal.decisions.plan import Event
+from frugal.decisions.running_cost import running_cost
 from frugal.decisions.snapshot import InferenceSnapshot, Manifest
 from frugal.pricing.cost import saving
+from frugal.pricing.pricebook import HourlyCost
 from frugal.resources.checkpoint import find_checkpoint, render_checkpoint, saved_at
 from frugal.resources.inference import (
     selector_of,
@@ -72,9 +73,9 @@ class Look:
     def now(self) -> datetime:
         return self.seen.environment.now
 
-    def hourly(self) -> tuple[Decimal | None, str]:
-        """Return what the decided size costs an hour, or why that is not known."""
-        return hourly_cost(self.decision.size, self.seen.environment, self.node_labels)
+    def hourly(self) -> tuple[HourlyCost | None, str]:
+        """Return what the decided size costs an hour where its replicas are, or why that is not known."""
+        return running_cost(self.decision.size, self.seen, self.before, self.node_labels)
 
 
 def due_checkpoint(look: Look) -> Manifest | None:
@@ -114,14 +115,14 @@ def status_of(look: Look, rollout: Rollout, *, is_deployed: bool) -> tuple[Infer
     return status, [ACCEPTED, *triple(stage.standing, stage.reason, stage.message), *words]
 
 
-def _account(look: Look, hourly: Decimal | None) -> Account:
+def _account(look: Look, hourly: HourlyCost | None) -> Account:
     """Return cost and savings when the decided size costs `hourly`."""
     before, environment = look.before, look.seen.environment
     present_hourly, _ = hourly_cost(look.decision.present, environment, look.node_labels)
     return accounted(
         before,
-        hourly=hourly,
-        by_resource=hourly_parts(look.decision.size, environment, look.node_labels),
+        hourly=hourly.total if hourly is not None else None,
+        by_resource=hourly.by_resource() if hourly is not None else {},
         present=look.decision.present,
         present_hourly=present_hourly,
         around=surroundings(look.seen),
@@ -148,7 +149,13 @@ def _figures(look: Look, status: InferenceDeploymentStatus, problem: str) -> lis
         telemetry,
         told_size(spec, decision, telemetry),
         told_objective(spec, measured, now=look.now),
-        told_budget(spec.budget, status.cost, problem=problem, capped_from=decision.capped_from),
+        told_budget(
+            spec.budget,
+            status.cost,
+            problem=problem,
+            has_prices=look.seen.environment.prices is not None,
+            capped_from=decision.capped_from,
+        ),
     )
     known = [one.to_json() for one in look.before.conditions]
     is_due = _figures_moved(look.before, status)
@@ -251,6 +258,8 @@ def requeue_seconds(look: Look, status: InferenceDeploymentStatus) -> float:
     waits = [REFRESH_SECONDS]
     if status.cost is not None:
         waits.append(REFRESH_SECONDS - (look.now - parse_rfc3339(status.cost.observed_at)).total_seconds())
+    if look.seen.environment.prices_change_at is not None:
+        waits.append((look.seen.environment.prices_change_at - look.now).total_seconds())
     if look.seen.measured is not None:
         stale_in = STALE_AFTER_SECONDS - (look.now - look.seen.measured.observed_at).total_seconds()
         waits += [stale_in + 1] if stale_in >= 0 else []

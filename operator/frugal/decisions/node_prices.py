@@ -42,17 +42,6 @@ def labels_of_node(pods: Iterable[Manifest], environment: Environment) -> Mappin
     return known[-1] if known else {}
 
 
-def hourly_parts(size: Size, environment: Environment, node_labels: Mapping[str, str]) -> Mapping[str, Decimal]:
-    """Return what a size costs an hour by resource; nothing where that is not known."""
-    if environment.prices is None:
-        return {}
-    try:
-        cost = size_hourly(environment.prices, size, node_labels=node_labels, pricing=pricing_of(node_labels))
-    except PriceUnknown:
-        return {}
-    return cost.by_resource()
-
-
 def hourly_cost(size: Size, environment: Environment, node_labels: Mapping[str, str]) -> tuple[Decimal | None, str]:
     """Return what a size costs an hour, or None and why that is not known.
 

@@ -35,6 +35,7 @@ class Environment:
     image_pull_policy: str = "IfNotPresent"
     prices: PriceBook | None = None
     prices_problem: str = ""  # why there are none, for people; empty when there are
+    prices_change_at: datetime | None = None  # when other prices hold, as the book already says
     node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by node name
     capabilities: Capabilities = Capabilities()
 

@@ -22,7 +22,7 @@ from frugal.decisions.snapshot import (
 from frugal.errors import InvalidObject, PriceUnknown
 from frugal.loop.ports import COMPRESSION_JOB, Clock, Cluster
 from frugal.loop.references import referred_by
-from frugal.pricing.pricebook import valid_at
+from frugal.pricing.pricebook import next_change, valid_at
 from frugal.settings import Settings
 
 
@@ -45,6 +45,7 @@ class Observer:
             image_pull_policy=self._settings.image_pull_policy,
             prices=prices,
             prices_problem=problem,
+            prices_change_at=next_change(self._prices[0], now) if self._prices[0] is not None else None,
             node_labels=self._cluster.node_labels(),
             capabilities=self._cluster.capabilities,
         )
