@@ -97,6 +97,7 @@ class Operator:
             finally:
                 await _cancel(*parts)
                 await self._cluster.logs.close()
+                await self._cluster.targets.close()
 
     async def _lead(self, stop: asyncio.Event) -> None:
         """Reconcile while this process holds the Lease; raises LeaseLost as soon as it does not."""

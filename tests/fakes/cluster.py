@@ -95,6 +95,15 @@ class FakeCluster:
             pods=of("Pod"),
         )
 
+    def target(self, namespace: str, name: str) -> Children:
+        found = self.objects.get(("Deployment", namespace, name))
+        if found is None:
+            return Children()
+        wanted = found["spec"]["selector"]["matchLabels"].items()
+        pods = [one for (kind, _, _), one in self.objects.items() if kind == "Pod"]
+        mine = [one for one in pods if wanted <= (one["metadata"].get("labels") or {}).items()]
+        return Children(deployments=(found,), pods=tuple(mine))
+
     def node_labels(self) -> Mapping[str, Mapping[str, str]]:
         return {}
 

@@ -13,10 +13,12 @@ from frugal.cluster.events import event_manifest
 from frugal.cluster.kinds import EVENTS, NODES, PODS, Resource, resource_of
 from frugal.cluster.logs import LogFollowers
 from frugal.cluster.prices import PriceBookWatch
+from frugal.cluster.targets import Targets
 from frugal.decisions.plan import Event, ObjectRef, PodResize
 from frugal.decisions.snapshot import Capabilities, Children, Manifest
 from frugal.errors import Conflict, NotFound
 from frugal.loop.ports import Clock, ObjectKey
+from frugal.loop.references import target_of
 from frugal.settings import Settings
 
 PAGE = 500  # objects in one answer, as client-go's reflectors
@@ -42,6 +44,7 @@ class KubernetesCluster:
         self.is_synced = False  # everything was listed once
         self.cache = Cache()
         self.logs = LogFollowers(api, wake)
+        self.targets = Targets(api, wake=self._wake_adopters)
         self.prices = PriceBookWatch(
             api, namespace=settings.operator_namespace, name=settings.price_book, wake=wake_all
         )
@@ -69,6 +72,9 @@ class KubernetesCluster:
         await self.prices.read()
         self.is_synced = True
         self.logs.forget_all_but(self.cache.pods())
+        ours = (self.cache.get(key) for key in self.cache.keys())  # noqa: SIM118 (a method, no mapping)
+        adopted = (target_of(manifest) for manifest in ours if manifest is not None)
+        self.targets.forget_all_but([target for target in adopted if target is not None])
 
     def get(self, key: ObjectKey) -> Manifest | None:
         return self.cache.get(key)
@@ -78,6 +84,9 @@ class KubernetesCluster:
 
     def children(self, uid: str) -> Children:
         return self.cache.children(uid)
+
+    def target(self, namespace: str, name: str) -> Children:
+        return self.targets.look(namespace, name)
 
     def node_labels(self) -> Mapping[str, Mapping[str, str]]:
         return self.cache.node_labels()
@@ -121,6 +130,13 @@ class KubernetesCluster:
             await self._api.create(EVENTS.collection(manifest["metadata"]["namespace"]), body)
         except Conflict:  # it was posted before
             return
+
+    def _wake_adopters(self, namespace: str, name: str) -> None:
+        """Wake every object that adopts this Deployment."""
+        for key in self.cache.keys():  # noqa: SIM118 (a method of the cache, which is no mapping)
+            manifest = self.cache.get(key)
+            if manifest is not None and target_of(manifest) == (namespace, name):
+                self._wake(manifest)
 
     async def _apply_part(self, key: ObjectKey, subresource: str, manager: str, part: Manifest) -> None:
         """Apply a part of an object of ours to exactly the object that is known, never to a successor of its name."""

@@ -14,6 +14,7 @@ from frugal.api.inference_deployment import InferenceDeployment
 from frugal.api.status import ServingPhase
 from frugal.decisions.conditions import ACCEPTED, Standing, Told, refused, triple, written
 from frugal.decisions.events import events_between
+from frugal.decisions.inference_adopted import plan_adopted
 from frugal.decisions.inference_apply import Application, application_of
 from frugal.decisions.inference_model import ModelChoice, choose_model
 from frugal.decisions.inference_size import decide_size
@@ -51,6 +52,8 @@ def plan_inference(seen: InferenceSnapshot) -> Plan:
     unsupported = unsupported_in(deployment.spec)
     if unsupported:
         return _unchanged(seen, (ACCEPTED, *triple(Standing.STALLED, Reason.UNSUPPORTED, unsupported)))
+    if deployment.spec.target_ref is not None:
+        return plan_adopted(deployment, seen)
     return _plan(deployment, seen)
 
 

@@ -59,7 +59,22 @@ def decide_size(
     progress: Progress,
 ) -> SizeDecision:
     """Return the size to run now; the same inputs give the same size."""
-    present, reason = _present(spec, live, before)
+    return decide_from(
+        spec, seen, _present(spec, live, before), before=before, node_labels=node_labels, progress=progress
+    )
+
+
+def decide_from(
+    spec: InferenceDeploymentSpec,
+    seen: InferenceSnapshot,
+    standing: tuple[Size, str],
+    *,
+    before: InferenceDeploymentStatus,
+    node_labels: Mapping[str, str],
+    progress: Progress,
+) -> SizeDecision:
+    """Return the size to run now where `standing` runs, and why that does."""
+    present, reason = standing
     fault = fault_of(before.applied, spec, seen.measured, progress)
     if fault and spec.right_sizing.mode is SizingMode.AUTO:
         return _taken_back(spec, present, before, fault)
@@ -196,6 +211,7 @@ def _advice(
         scaling_owned=spec.right_sizing.scaling is Scaling.FRUGAL,
         kind=present_kind(present, environment.node_labels, node_labels),
         kinds=tuple(kind for kind in kinds if kind.key not in failed),
+        keeps_limit_ratio=spec.target_ref is not None,
         servers_per_replica=None if is_measured else 1,  # our server computes one batch at a time
     )
     return recommend(

@@ -38,7 +38,7 @@ from frugal.decisions.inference_figures import (
 from frugal.decisions.inference_model import ModelChoice
 from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, surroundings, told_budget
 from frugal.decisions.inference_size import SizeDecision, is_same_replica, is_same_size
-from frugal.decisions.inference_stage import Rollout, endpoint_of, stage_of
+from frugal.decisions.inference_stage import Rollout, ServingStage, endpoint_of, stage_of
 from frugal.decisions.inference_trial import Progress, goes_on, remembered, saves, with_rejected
 from frugal.decisions.node_prices import hourly_cost
 from frugal.decisions.plan import Event
@@ -93,6 +93,13 @@ def due_checkpoint(look: Look) -> Manifest | None:
 def status_of(look: Look, rollout: Rollout, *, is_deployed: bool) -> tuple[InferenceDeploymentStatus, list[Told]]:
     """Return the status without its conditions, and those conditions."""
     stage = stage_of(look.deployment, look.choice, look.decision.size, rollout, look.seen.children)
+    return status_with(look, rollout, stage, is_deployed=is_deployed)
+
+
+def status_with(
+    look: Look, rollout: Rollout, stage: ServingStage, *, is_deployed: bool
+) -> tuple[InferenceDeploymentStatus, list[Told]]:
+    """Return the status at a stage without its conditions, and those conditions."""
     hourly, problem = look.hourly() if is_deployed else (None, "")
     account = _account(look, hourly)
     status = look.before.model_copy(

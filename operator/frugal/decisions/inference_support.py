@@ -9,10 +9,10 @@ from frugal.resources.inference import first_size
 
 def unsupported_in(spec: InferenceDeploymentSpec) -> str:
     """Return which field asks for what this version does not do, and what it does; empty when there is none."""
-    if spec.target_ref is not None:
-        return "spec.targetRef: adopting a workload is not there yet; let spec.model be served instead"
     if spec.compression.mode is CompressionMode.AUTO:
         return "spec.compression.mode Auto is not there yet; use Suggest, and a CompressionJob of your own"
+    if spec.target_ref is not None:
+        return ""
     asked = first_size(spec).accelerator
     if spec.runtime.name is RuntimeName.ONNXRUNTIME and asked != CPU:
         return f"spec.runtime.name onnxruntime runs on cpu, not on {asked}; use cpu, or another runtime"

@@ -57,6 +57,10 @@ class EmbeddedCluster:
             pods=tuple(found["Pod"]),
         )
 
+    def target(self, namespace: str, name: str) -> Children:
+        """Return nothing: every workload of embedded mode is of our own making."""
+        return Children()
+
     def node_labels(self) -> Mapping[str, Mapping[str, str]]:
         """Return the labels of this machine, the only node."""
         labels = {

@@ -33,7 +33,7 @@ from frugal.loop.ports import (
     Workload,
 )
 from frugal.loop.queue import KeyedQueue
-from frugal.loop.references import References, owner_of
+from frugal.loop.references import References, owner_of, target_of
 from frugal.loop.runtime_metrics import declared_metrics
 from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
@@ -100,7 +100,7 @@ class Engine:
         if manifest is None:
             self._measurements.forget(key)
             return None
-        children = self._cluster.children(manifest["metadata"]["uid"])
+        children = self._children(manifest)
         plan = self._plan(key, manifest, children)
         try:
             await carry_out(self._cluster, key, manifest, children, plan)
@@ -155,13 +155,25 @@ class Engine:
         measured = self._measurements.of(key, children)
         return plan_inference(self._observer.inference(manifest, children, measured))
 
+    def _children(self, manifest: Manifest) -> Children:
+        """Return what belongs to an object: its own children, and the workload that it adopts."""
+        children, target = self._cluster.children(manifest["metadata"]["uid"]), target_of(manifest)
+        if target is None:
+            return children
+        adopted = self._cluster.target(*target)
+        return replace(
+            children,
+            deployments=(*children.deployments, *adopted.deployments),
+            pods=(*children.pods, *adopted.pods),
+        )
+
     def _workloads(self) -> list[Workload]:
         workloads, known = [], self._cluster.keys()
         for key in known:
             manifest = self._cluster.get(key) if key.kind == INFERENCE_DEPLOYMENT else None
             if manifest is None:
                 continue
-            children = self._cluster.children(manifest["metadata"]["uid"])
+            children = self._children(manifest)
             pods = tuple(pod for pod in children.pods if _is_running(pod))
             if pods:
                 self._measurements.of(key, children)  # what an earlier process learnt comes before what is new

@@ -49,6 +49,12 @@ class Cluster(Protocol):
     def children(self, uid: str) -> Children:
         """Return what carries the label `frugal.dev/uid: UID`."""
 
+    def target(self, namespace: str, name: str) -> Children:
+        """Return a Deployment that something else made, with its pods; nothing while it is not there.
+
+        It is followed from the first call: whoever adopts it is told of its changes.
+        """
+
     def node_labels(self) -> Mapping[str, Mapping[str, str]]:
         """Return the labels of every node by its name."""
 

@@ -29,6 +29,14 @@ def owner_of(labels: Mapping[str, str], namespace: str) -> ObjectKey | None:
     return ObjectKey(kind, namespace, name)
 
 
+def target_of(manifest: Manifest) -> tuple[str, str] | None:
+    """Return (namespace, name) of the Deployment that an InferenceDeployment adopts, or None when it adopts none."""
+    name = _name({"spec": manifest.get("spec") or {}}, "spec", "targetRef")
+    if manifest.get("kind") != INFERENCE_DEPLOYMENT or not name:
+        return None
+    return (manifest.get("metadata") or {}).get("namespace", ""), name
+
+
 class References:
     """The references of every object that was noticed, and the way back."""
 

@@ -281,7 +281,6 @@ def test_a_port_that_is_taken_is_told() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"model": None, "targetRef": {"name": "existing"}}, "spec.targetRef"),
         ({"accelerators": ["nvidia.com/gpu"]}, "spec.accelerators"),
         ({"compression": {"mode": "Auto"}}, "spec.compression.mode"),
     ],
