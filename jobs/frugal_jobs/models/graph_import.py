@@ -59,6 +59,7 @@ class Importer:
     skipped: set[int] = field(default_factory=set)
     attributes: list[AttributeSlot] = field(default_factory=list)
     unused_inputs: list[tuple[int, int]] = field(default_factory=list)
+    origins: dict[str, int] = field(default_factory=dict)
     zeros: set[str] = field(default_factory=set)  # tensors that are nothing but zeros, whatever their shape
 
     @property
@@ -122,6 +123,7 @@ def _import_node(importer: Importer, number: int, node: NodeProto) -> None:
         raise UnsupportedOperator(operator=node.op_type)
     attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
     importer.values[node.output[0]] = build(importer, number, node, attributes)
+    importer.origins[importer.values[node.output[0]].name] = number
     parts = node.input if node.op_type == "Concat" else node.input[:1]
     if node.op_type in ZERO_KEEPERS and all(_is_zero(importer, name) for name in parts):
         importer.zeros.add(node.output[0])
@@ -158,7 +160,7 @@ def _finished(importer: Importer) -> Trainable:
     return Trainable(
         proto=importer.model.proto, module=module.eval(), slots=tuple(importer.slots),
         flattens=tuple(importer.flattens), attributes=tuple(importer.attributes),
-        unused_inputs=tuple(importer.unused_inputs),
+        unused_inputs=tuple(importer.unused_inputs), origins=importer.origins,
         output_modules=tuple(_last_layers(module)),
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ exporter, takes milliseconds and keeps everything else of the user's graph as it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class Trainable:
     output_modules: tuple[str, ...]  # the layers whose output is the model's: their width is not ours to change
     attributes: tuple[AttributeSlot, ...] = ()
     unused_inputs: tuple[tuple[int, int], ...] = ()  # (node, position) of inputs that say what is so without them
+    origins: dict[str, int] = field(default_factory=dict)  # from the name of an fx node to the number of the ONNX node
+    bypasses: tuple[tuple[int, int], ...] = ()  # (node, position): what took the node's output takes that input of it
 
     def written_back(self) -> ModelProto:
         """Return the ONNX graph with the module's present weights."""
@@ -75,6 +77,8 @@ class Trainable:
             proto.graph.node[number].input[position] = ""
         for entry in self.attributes:
             _set_attribute(proto.graph.node[entry.node], entry.name, entry.read())
+        for number, position in self.bypasses:
+            _bypass(proto, number, position)
         drop_dead_nodes(proto)
         drop_unused(proto)
         del proto.graph.value_info[:]
@@ -85,6 +89,19 @@ def _make_flatten(node: NodeProto) -> None:
     node.op_type = "Flatten"
     del node.input[1:], node.attribute[:]
     node.attribute.append(helper.make_attribute("axis", 1))
+
+
+def _bypass(proto: ModelProto, number: int, position: int) -> None:
+    """Let what takes the output of a node take its input instead; a model's output stays, as a copy."""
+    old, new = proto.graph.node[number].output[0], proto.graph.node[number].input[position]
+    for other in proto.graph.node:
+        for place, name in enumerate(other.input):
+            if name == old:
+                other.input[place] = new
+    node = proto.graph.node[number]
+    node.op_type = "Identity"
+    del node.attribute[:], node.input[:]
+    node.input.append(new)
 
 
 def _set_attribute(node: NodeProto, name: str, value: int) -> None:

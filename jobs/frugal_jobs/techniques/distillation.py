@@ -54,16 +54,19 @@ class Teacher:
         self._known[index] = True
 
 
-def loss_of(student: Tensor, teacher: Tensor, labels: Tensor | None, *, task: Task, are_probabilities: bool) -> Tensor:
+def loss_of(
+    student: Tensor, teacher: Tensor, labels: Tensor | None, *, task: Task, are_probabilities: bool,
+    temperature: float = TEMPERATURE, teacher_share: float = TEACHER_SHARE,
+) -> Tensor:  # fmt: skip
     """Return the loss to descend, a scalar; `labels` int64 (samples,) or (samples, classes) of shares, or None."""
     if task is not Task.CLASSIFICATION or student.shape[-1] < 2:
         return functional.mse_loss(student, teacher)
     if are_probabilities:
         student, teacher = (part.clamp_min(SMALLEST_PROBABILITY).log() for part in (student, teacher))
-    softened = divergence(student, teacher, temperature=TEMPERATURE)
+    softened = divergence(student, teacher, temperature=temperature)
     if labels is None:
         return softened
-    return TEACHER_SHARE * softened + (1 - TEACHER_SHARE) * functional.cross_entropy(student, labels)
+    return teacher_share * softened + (1 - teacher_share) * functional.cross_entropy(student, labels)
 
 
 def divergence(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

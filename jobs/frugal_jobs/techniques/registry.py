@@ -18,7 +18,9 @@ def technique_for(step: Step) -> Technique:
 
         return StructuredPruning(step.prune)
     if step.distill is not None:
-        raise NotImplementedError
+        from frugal_jobs.techniques.student_distillation import Distillation
+
+        return Distillation(step.distill)
     assert step.quantize is not None
     return _quantizer(step.quantize)
 
