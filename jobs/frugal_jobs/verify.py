@@ -1,6 +1,9 @@
-"""Verification, in a process of its own: judges files on evaluation data alone, in ONNX Runtime, without torch.
+"""Verification, in a process of its own: judges files on evaluation data alone, each in its own runtime.
 
     python -m frugal_jobs.verify --request FILE --baseline FILE [--candidate FILE] --confidence C --answer FILE
+        [--target TARGET --source FILE] [--baseline-target TARGET --baseline-source FILE]
+
+With a target the file is run in the target's own runtime; its source is the float graph that it was made from.
 
 Knows nothing of the search, so its figures cannot be the search's. Exit status 0: the answer holds
 figures, or the fault of an input.
@@ -29,8 +32,9 @@ from frugal_jobs.evaluation.figures import figures_of
 from frugal_jobs.evaluation.latency import Latency, compare
 from frugal_jobs.evaluation.quality import loss_between
 from frugal_jobs.models.loading import from_bytes
-from frugal_jobs.models.model import Model
+from frugal_jobs.models.model import Runnable
 from frugal_jobs.models.running import outputs_of
+from frugal_jobs.targets.built import restored
 
 
 class Fault(BaseModel):
@@ -61,11 +65,11 @@ class Judge:
 
     spec: CompressionJobSpec
     samples: Samples
-    baseline: Model
+    baseline: Runnable
     baseline_outputs: NDArray[np.generic]
 
     @classmethod
-    def sworn_in(cls, spec: CompressionJobSpec, baseline: Model, *, storage: Storage, folder: Path) -> Judge:
+    def sworn_in(cls, spec: CompressionJobSpec, baseline: Runnable, *, storage: Storage, folder: Path) -> Judge:
         """Return a judge over the evaluation data, which fits the baseline; raises InvalidInput."""
         samples = load(
             spec.data.evaluation, field="spec.data.evaluation", model=baseline, described=spec.model, storage=storage,
@@ -81,7 +85,7 @@ class Judge:
         """The labels, or what the original says, where an embedding has none."""
         return self.baseline_outputs if self.samples.labels is None else self.samples.labels
 
-    def figures(self, model: Model, outputs: NDArray[np.generic]) -> ModelFigures:
+    def figures(self, model: Runnable, outputs: NDArray[np.generic]) -> ModelFigures:
         return figures_of(model, outputs, self.labels, task=self.spec.model.task, metric=self.spec.objective.metric)
 
     def of_baseline(self) -> Answer:
@@ -93,7 +97,7 @@ class Judge:
             cpu_per_wall=measured.baseline.cpu_per_wall,
         )
 
-    def of_candidate(self, candidate: Model, *, confidence: float) -> Answer:
+    def of_candidate(self, candidate: Runnable, *, confidence: float) -> Answer:
         """Return the figures of both, and the loss with its bound at `confidence`."""
         outputs = outputs_of(candidate, self.samples.batches())
         loss = loss_between(
@@ -110,7 +114,7 @@ class Judge:
         )  # fmt: skip
 
     def _feed(self) -> dict[str, NDArray[np.generic]]:
-        return self.samples.at(np.zeros(self.baseline.inputs[0].shape[0] or 1, np.int64))
+        return self.samples.at(np.full(self.baseline.inputs[0].shape[0] or 1, self.samples.typical()))
 
 
 def _latencies(latency: Latency) -> dict[str, float]:
@@ -127,15 +131,21 @@ def main(arguments: list[str] | None = None) -> int:
 def _answer(options: argparse.Namespace) -> Answer:
     spec = read_request(options.request).spec
     try:
-        baseline = from_bytes(options.baseline.read_bytes(), place=str(options.baseline))
+        baseline = _runnable(options.baseline, options.baseline_target, options.baseline_source)
         judge = Judge.sworn_in(spec, baseline, storage=Storage(options.volumes), folder=options.answer.parent)
         if options.candidate is None:
             return judge.of_baseline()
-        candidate = from_bytes(options.candidate.read_bytes(), place=str(options.candidate))
+        candidate = _runnable(options.candidate, options.target, options.source)
         return judge.of_candidate(candidate, confidence=options.confidence)
     except InvalidInput as error:
         fault = Fault(field=error.field, value=str(error.value), fault=error.fault, remedy=error.remedy)
         return Answer(fault=fault)
+
+
+def _runnable(path: Path, target: str, source: Path | None) -> Runnable:
+    if not target or source is None:
+        return from_bytes(path.read_bytes(), place=str(path))
+    return restored(target, path, from_bytes(source.read_bytes(), place=str(source)))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -144,6 +154,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--volumes", type=Path)
     parser.add_argument("--baseline", type=Path, required=True)
     parser.add_argument("--candidate", type=Path)
+    for side in ("", "baseline-"):
+        parser.add_argument(f"--{side}target", default="")
+        parser.add_argument(f"--{side}source", type=Path)
     parser.add_argument("--confidence", type=float, default=0.95)
     parser.add_argument("--answer", type=Path, required=True)
     return parser.parse_args(arguments)

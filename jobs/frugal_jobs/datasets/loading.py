@@ -18,6 +18,7 @@ from frugal_jobs.datasets.fitting import columns_for
 from frugal_jobs.datasets.idx import labels_name, read_idx
 from frugal_jobs.datasets.parquet import read_parquet
 from frugal_jobs.datasets.samples import Samples
+from frugal_jobs.datasets.text import SUFFIXES, lengths_of, read_json_lines, tokenized
 from frugal_jobs.errors import UnusableData
 from frugal_jobs.models.model import Runnable
 
@@ -35,10 +36,13 @@ def load(
     """
     place = f"{field}.uri"
     try:
-        arrays = _read(source.uri, storage, folder, max_bytes)
+        arrays = _read(source.uri, storage, folder, max_bytes, model=model, described=described)
+        lengths = lengths_of(arrays) if source.uri.endswith(SUFFIXES) and _varies(model) else None
         labels = next((arrays.pop(name) for name in LABELS if name in arrays), None)
         columns = columns_for(model, arrays, described)
-        samples = Samples(columns=columns, labels=None if labels is None else np.asarray(labels).squeeze())
+        samples = Samples(
+            columns=columns, labels=None if labels is None else np.asarray(labels).squeeze(), lengths=lengths
+        )
         _check(samples, model, described.task, needs_labels=needs_labels)
     except UnreadableFile as error:
         raise UnusableData(field=place, value=source.uri, fault=error.fault, remedy=error.remedy) from error
@@ -48,7 +52,14 @@ def load(
     return samples if source.samples is None else samples.take(slice(0, source.samples))
 
 
-def _read(uri: str, storage: Storage, folder: Path, max_bytes: int) -> dict[str, NDArray[Any]]:
+def _varies(model: Runnable) -> bool:
+    """Whether texts may have any length."""
+    return all(port.sample_shape[:1] == (None,) for port in model.inputs)
+
+
+def _read(
+    uri: str, storage: Storage, folder: Path, max_bytes: int, *, model: Runnable, described: ModelSource
+) -> dict[str, NDArray[Any]]:
     path = storage.fetch(uri, folder, max_bytes)
     name = path.name
     if name.endswith(".npz"):
@@ -59,8 +70,23 @@ def _read(uri: str, storage: Storage, folder: Path, max_bytes: int) -> dict[str,
         images = read_idx(path, max_bytes=max_bytes)
         labels = storage.fetch(f"{uri[: -len(name)]}{labels_name(name)}", folder, max_bytes)
         return {"x": images, "y": read_idx(labels, max_bytes=max_bytes)}
-    remedy = "use .npz, .parquet, or an IDX pair (-images-idx3-ubyte[.gz])"
+    if name.endswith(SUFFIXES):
+        return _texts(path, storage, folder, max_bytes, model=model, described=described)
+    remedy = "use .npz, .parquet, .jsonl of text, or an IDX pair (-images-idx3-ubyte[.gz])"
     raise UnreadableFile(fault=f"{name!r} has an ending that is not known", remedy=remedy)
+
+
+def _texts(
+    path: Path, storage: Storage, folder: Path, max_bytes: int, *, model: Runnable, described: ModelSource
+) -> dict[str, NDArray[Any]]:
+    if not described.tokenizer:
+        raise UnreadableFile(
+            fault="holds text, and model.tokenizer is not given", remedy="name the model's tokenizer.json there"
+        )
+    texts, labels = read_json_lines(path, max_bytes=max_bytes)
+    tokenizer = storage.fetch(described.tokenizer, folder, max_bytes)
+    arrays = tokenized(texts, tokenizer, model.inputs)
+    return arrays if labels is None else arrays | {"y": labels}
 
 
 def _check(samples: Samples, model: Runnable, task: Task, *, needs_labels: bool) -> None:

@@ -35,13 +35,21 @@ class Samples:
 
     columns: tuple[Column, ...]
     labels: NDArray[Any] | None = None
+    lengths: NDArray[np.int64] | None = None  # of padded texts: a batch is cut to its longest
 
     def __len__(self) -> int:
         return len(self.columns[0].raw)
 
     def at(self, index: Index) -> dict[str, NDArray[Any]]:
         """Return what to feed for the samples at `index`."""
-        return {column.name: column.at(index) for column in self.columns}
+        if self.lengths is None:
+            return {column.name: column.at(index) for column in self.columns}
+        longest = int(self.lengths[index].max(initial=1))
+        return {column.name: np.ascontiguousarray(column.at(index)[:, :longest]) for column in self.columns}
+
+    def typical(self) -> int:
+        """Return the number of a sample of ordinary size, to measure time with."""
+        return 0 if self.lengths is None else int(np.argsort(self.lengths, kind="stable")[len(self) // 2])
 
     def batches(self, size: int = BATCH) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield all samples in order, `size` at a time."""
@@ -51,7 +59,10 @@ class Samples:
     def take(self, index: Index) -> Samples:
         """Return the samples at `index` as a set of their own."""
         columns = tuple(replace(column, raw=column.raw[index]) for column in self.columns)
-        return Samples(columns=columns, labels=None if self.labels is None else self.labels[index])
+        return Samples(
+            columns=columns, labels=None if self.labels is None else self.labels[index],
+            lengths=None if self.lengths is None else self.lengths[index],
+        )  # fmt: skip
 
 
 def held_out(samples: Samples, *, share: float, most: int, seed: int) -> tuple[Samples, Samples]:

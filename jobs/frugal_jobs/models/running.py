@@ -47,9 +47,21 @@ def opened(model: Runnable) -> Run:
 
 
 def outputs_of(model: Runnable, feeds: Iterator[Arrays]) -> NDArray[Any]:
-    """Return the first output for all batches of `feeds`, one row per sample."""
+    """Return the first output for all batches of `feeds`, one row per sample; zeros follow shorter rows of tokens."""
     run, fixed = opened(model), model.inputs[0].shape[0]
-    return np.concatenate([_run(run, feed, fixed) for feed in feeds])
+    return _joined([_run(run, feed, fixed) for feed in feeds])
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    shape = tuple(max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True))
+    joined = np.zeros((sum(len(part) for part in parts), *shape), parts[0].dtype)
+    start = 0
+    for part in parts:
+        joined[(slice(start, start + len(part)), *(slice(size) for size in part.shape[1:]))] = part
+        start += len(part)
+    return joined
 
 
 def _run(run: Run, feed: Arrays, fixed: int | None) -> NDArray[Any]:

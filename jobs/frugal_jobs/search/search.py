@@ -38,6 +38,7 @@ from frugal_jobs.techniques.registry import technique_for
 OVERHEAD_TRIALS = 4.0  # weighing the pruned model and its quantized forms, in usual trials
 LATE_SECONDS = 10.0  # a training that ends so late is still taken; the time for verification bears it
 WAIT_SECONDS = 5.0
+SOON_SECONDS = 20.0  # a training that ends so soon is waited for before the next one is chosen
 ROOM_TRIALS = 12  # left for lineages, or the less promising single tools are not tried
 TRAINED = ": float32"  # ends the key of what a lineage trained
 UNFIT = 1000.0  # added to what is minimized, so that any lineage that fits is better than any other
@@ -106,6 +107,8 @@ class Search:
         assert self.crew is not None
         left = training_seconds(self.budget.left_seconds, overhead_seconds=OVERHEAD_TRIALS * self._last_seconds)
         pending = len(self.crew.running) + 1
+        if any(errand.deadline - self.budget.clock() < SOON_SECONDS for errand in self.crew.running):
+            return None  # its end will tell where to cut next
         if left is None or len(self.study.record.trials) + pending > self.trials_at_most - self._singles_left():
             return None
         outcomes = [self._outcome(ratio) for ratio in self._known_ratios()]
