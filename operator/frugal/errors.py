@@ -13,7 +13,8 @@ FrugalError
 │   └── Rejected             the server found the object invalid
 ├── TelemetryError       Prometheus or a pod's metrics could not be read
 ├── PriceUnknown         the price book has no price for what was asked
-└── InvalidAmount        an amount that money is computed from is negative or no number
+├── InvalidAmount        an amount that money is computed from is negative or no number
+└── InvalidPriceList     a price list, or OpenCost's answer, that cannot be taken over
 """
 
 from __future__ import annotations
@@ -118,3 +119,11 @@ class InvalidAmount(FrugalError, ValueError):
     def __init__(self, *, what: str, field: str, value: object) -> None:
         self.what, self.field, self.value = what, field, value
         super().__init__(f"{what}: {field} is {value}; allowed is a finite number from 0 on")
+
+
+class InvalidPriceList(FrugalError):
+    """A price list, or OpenCost's answer, cannot be taken over."""
+
+    def __init__(self, *, where: str, value: str, allowed: str) -> None:
+        self.where, self.value, self.allowed = where, value, allowed
+        super().__init__(f"{where}: found {value!r}; allowed is {allowed}")
