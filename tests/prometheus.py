@@ -26,13 +26,18 @@ StartPrometheus = Callable[..., AbstractContextManager[str]]
 
 @contextmanager
 def prometheus(
-    folder: Path, *, jobs: Jobs, rule_files: Sequence[Path] = (), scrape_seconds: int = SCRAPE_SECONDS
+    folder: Path,
+    *,
+    jobs: Jobs,
+    rule_files: Sequence[Path] = (),
+    scrape_seconds: int = SCRAPE_SECONDS,
+    port: int | None = None,
 ) -> Iterator[str]:
     """Run Prometheus with these scrape jobs, and give its URL once it is ready; all its files are in `folder`.
 
     Raises NoPrometheus where the program cannot be had.
     """
-    program, address = find_program(), f"127.0.0.1:{free_port()}"
+    program, address = find_program(), f"127.0.0.1:{port or free_port()}"
     interval = f"{scrape_seconds}s"
     config = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},

@@ -13,6 +13,8 @@ from frugal.sizing.samples import LoadSample, Observation, UsageSample
 from frugal.telemetry.counters import PodCounters
 from frugal.telemetry.kills import Kills
 
+LONGEST_INTERVAL_SECONDS = 600.0  # a mean over more than that hides the peaks that sizing is about
+
 Uid = str
 Key = TypeVar("Key", str, float)
 
@@ -76,7 +78,8 @@ class Deltas:
         kept = {uid: one for uid, one in before.items() if uid in living} | dict(look.counters)
         if kept:
             self._pods[workload.key] = kept
-        self._answered[workload.key] = frozenset(look.counters)
+        if look.counters:  # where nobody answers, the source is away: for all pods the interval only grows
+            self._answered[workload.key] = frozenset(look.counters)
 
     def _keep_only(self, workloads: Sequence[Workload]) -> None:
         living = {workload.key for workload in workloads}
@@ -119,7 +122,7 @@ def _usage(before: PodCounters | None, now: PodCounters) -> UsageSample | None:
     cpu = _increase(before.cpu_seconds, now.cpu_seconds)
     return UsageSample(
         at=max(now.at, now.cpu_moment),
-        cpu_cores=cpu / seconds if cpu is not None and seconds > 0 else None,
+        cpu_cores=cpu / seconds if cpu is not None and 0 < seconds <= LONGEST_INTERVAL_SECONDS else None,
         memory_bytes=now.memory_bytes,
         gpu_ratio=now.gpu_ratio,
         gpu_memory_bytes=now.gpu_memory_bytes,
@@ -141,10 +144,13 @@ def _load(before: Mapping[Uid, PodCounters], pods: Mapping[Uid, PodCounters]) ->
         _add(latency, earlier[uid].latency, now.latency)
         compute_seconds += _increase(earlier[uid].compute_seconds or 0.0, now.compute_seconds) or 0.0
     answered = sum(requests.values())
-    at, since = max(now.at for now in pods.values()), _oldest(earlier)
+    at = max(now.at for now in pods.values())
+    seconds = (at - _oldest(earlier)).total_seconds()
+    if seconds > LONGEST_INTERVAL_SECONDS:
+        return None
     return LoadSample(
         at=at,
-        interval_seconds=(at - since).total_seconds(),
+        interval_seconds=seconds,
         requests=answered,
         failed=sum(count for code, count in requests.items() if code.startswith("5")),
         service_seconds=compute_seconds / answered if answered and compute_seconds else None,

@@ -29,6 +29,7 @@ class PrometheusTelemetry:
         self._deltas = Deltas()
         self._computed = ComputeTimes()
         self.asked = Asked()  # of the newest tick
+        self.are_recorded = False  # whether the newest tick found the recording rules
 
     async def read(self, workloads: tuple[Workload, ...], *, now: datetime) -> Reading:
         """Return what happened since the last call, for every workload; an outage is every workload's problem."""
@@ -50,7 +51,8 @@ class PrometheusTelemetry:
             presence = Presence()
             await session.instant(PRESENCE, presence.take)
             _check_clock(presence.at, now)
-            asked = queries(workloads, are_recorded=presence.are_recorded)
+            self.are_recorded = presence.are_recorded
+            asked = queries(workloads, are_recorded=self.are_recorded)
             await _ask_all(session, asked, tick, at=presence.at)
         self._computed.look(tick)
         return tick

@@ -109,6 +109,48 @@ def test_figures_that_prometheus_has_not_renewed_yet_are_waited_for_and_nothing_
     assert whole.load.requests == 15
 
 
+def test_an_outage_of_the_source_loses_nothing_of_what_the_pods_counted() -> None:
+    deltas = Deltas()
+    both = workload(pod("a"), pod("b"))
+    look(deltas, 0, of=both, a=counters(0, requests=0), b=counters(0, requests=0))
+    look(deltas, 10, of=both, faults=("Prometheus cannot be asked",))
+
+    after = only(look(deltas, 20, of=both, a=counters(20, requests=7), b=counters(20, requests=3)))
+
+    assert after.load is not None
+    assert (after.load.requests, after.load.interval_seconds) == (10, 20)
+
+
+def test_a_mean_over_a_long_outage_is_no_measurement() -> None:
+    deltas = Deltas()
+    look(deltas, 0, a=counters(0, cpu=0.0, requests=0))
+
+    after = only(look(deltas, 601, a=counters(601, cpu=60.0, requests=6000, memory_bytes=5)))
+
+    assert after.load is None
+    assert (after.usage[0].cpu_cores, after.usage[0].memory_bytes) == (None, 5)
+
+
+def test_tokens_are_counted_over_the_interval_where_a_server_counts_them() -> None:
+    deltas = Deltas()
+    look(deltas, 0, a=counters(0, requests=1, output_tokens=100.0))
+
+    seen = only(look(deltas, 10, a=counters(10, requests=2, output_tokens=350.0)))
+
+    assert seen.load is not None
+    assert (seen.load.input_tokens, seen.load.output_tokens) == (None, 250)
+
+
+def test_an_impossible_ratio_is_a_problem_beside_the_other_figures() -> None:
+    deltas = Deltas()
+    look(deltas, 0, a=counters(0, cpu=1.0))
+
+    reading = look(deltas, 10, a=counters(10, cpu=2.0, problem="1.70 of one card"))
+
+    assert reading.problems == {KEY: "1.70 of one card"}
+    assert only(reading).usage[0].cpu_cores == 0.1
+
+
 def test_latencies_are_counted_by_edge_over_the_interval() -> None:
     deltas = Deltas()
     look(deltas, 0, a=counters(0, requests=100, latency={0.01: 50.0, 0.1: 100.0}))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from frugal.loop.ports import Reading
@@ -16,9 +17,11 @@ from frugal.telemetry.client import PrometheusClient
 from frugal.telemetry.credentials import Credentials
 from frugal.telemetry.prometheus import PrometheusTelemetry
 from frugal.telemetry.sources.gpu import MIB
+from tests.fakes.exporters import ERROR_RATIO, Card, Fleet, served
 from tests.prometheus import SCRAPE_SECONDS, StartPrometheus
 from tests.unit.telemetry.factories import KEY, pod, workload
 
+RULES = Path(__file__).parents[3] / "manifests/monitoring/recording.rules.yaml"
 WORKLOAD = workload(pod("fashion-1"))
 WHOLE_POD = 'namespace="team",pod="fashion-1",container=""'
 CONTAINER = 'namespace="team",pod="fashion-1",container="serve"'
@@ -97,6 +100,10 @@ def telemetry_of(url: str) -> PrometheusTelemetry:
     return PrometheusTelemetry(PrometheusClient(url, Credentials()))
 
 
+def port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
 async def read_until(telemetry: PrometheusTelemetry, holds: Callable[[Reading], bool]) -> Reading:
     """Read as the ticker does, until a reading is as wanted."""
     async with asyncio.timeout(30):
@@ -149,6 +156,121 @@ async def test_a_pod_that_nobody_scrapes_is_a_problem_that_says_so(
         reading = await read_until(telemetry_of(url), lambda one: "cannot be asked" not in str(one.problems))
 
     assert reading.problems == {KEY: "Prometheus has no series of pod fashion-1: is it scraped?"}
+
+
+def fleet_of(minutes: Moment) -> Fleet:
+    return Fleet(12, replicas=2, namespaces=3, seconds=minutes)
+
+
+@dataclass
+class Moment:
+    """A time that moves only by hand, so that every scrape between two moves says the same."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+async def both_looks(
+    telemetry: PrometheusTelemetry, fleet: Fleet, moment: Moment, holds: Callable[[Reading], bool]
+) -> Reading:
+    """Let a fleet work for a minute between two looks, and return what the second one tells."""
+    workloads = fleet.described()
+
+    async def until(wanted: Callable[[Reading], bool]) -> Reading:
+        async with asyncio.timeout(30):
+            while True:
+                reading = await telemetry.read(workloads, now=datetime.now(UTC))
+                if wanted(reading):
+                    return reading
+                await asyncio.sleep(SCRAPE_SECONDS / 4)
+
+    await until(lambda one: not one.problems and len(one.observations) == len(workloads) and holds(one))
+    moment.seconds += 60
+    return await until(
+        lambda one: (
+            len(one.observations) == len(workloads)
+            and all(seen.load is not None and seen.load.requests > 0 for seen in one.observations.values())
+        )
+    )
+
+
+def gpu_of_all(reading: Reading, fleet: Fleet) -> dict[str, float]:
+    """Return what is attributed to all pods of each card together."""
+    cards: dict[str, float] = {}
+    by_key = {key: iter(seen.usage) for key, seen in reading.observations.items()}
+    for simulated in fleet.pods:
+        usage = next(by_key[fleet.key(simulated)])
+        if usage.gpu_ratio is not None:
+            cards[simulated.card_uuid] = cards.get(simulated.card_uuid, 0.0) + usage.gpu_ratio
+    return cards
+
+
+async def test_a_fleet_is_measured_as_it_was_simulated_and_no_card_is_given_away_twice(
+    tmp_path: Path, start_prometheus: StartPrometheus
+) -> None:
+    moment = Moment()
+    fleet = fleet_of(moment)
+    async with served(fleet) as address:
+        with start_prometheus(tmp_path, jobs=fleet.scrape_jobs(address)) as url:
+            telemetry = telemetry_of(url)
+            reading = await both_looks(telemetry, fleet, moment, lambda _: True)
+
+    assert telemetry.asked.queries <= 20
+    assert telemetry.asked.samples <= 50 * len(fleet.pods)
+    for key, seen in reading.observations.items():
+        pods = [pod for pod in fleet.pods if fleet.key(pod) == key]
+        assert seen.load is not None
+        assert seen.load.requests == pytest.approx(60 * sum(pod.requests_per_second for pod in pods))
+        assert seen.load.failed == pytest.approx(seen.load.requests * ERROR_RATIO)
+        assert [one.memory_bytes for one in seen.usage] == [pod.memory_bytes for pod in pods]
+    attributed, simulated = gpu_of_all(reading, fleet), {pod.card_uuid: pod.card_activity for pod in fleet.pods}
+    assert attributed == pytest.approx({uuid: simulated[uuid] for uuid in attributed})
+    assert len(attributed) == len({pod.card_uuid for pod in fleet.pods if pod.card is not Card.NONE})
+
+
+async def test_with_the_recording_rules_the_figures_are_the_same(
+    tmp_path: Path, start_prometheus: StartPrometheus
+) -> None:
+    moment = Moment()
+    fleet = fleet_of(moment)
+    async with served(fleet) as address:
+        jobs = fleet.scrape_jobs(address)
+        rules = tmp_path / "recording.rules.yaml"
+        rules.write_text(RULES.read_text().replace("interval: 15s", f"interval: {SCRAPE_SECONDS}s"))
+        with start_prometheus(tmp_path, jobs=jobs, rule_files=[rules]) as url:
+            telemetry = telemetry_of(url)
+            await both_looks(telemetry, fleet, moment, lambda _: telemetry.are_recorded)
+            moment.seconds += 30
+            await asyncio.sleep(3 * SCRAPE_SECONDS)
+            reading = await telemetry.read(fleet.described(), now=datetime.now(UTC))
+
+    assert telemetry.are_recorded
+    for key, seen in reading.observations.items():
+        pods = [pod for pod in fleet.pods if fleet.key(pod) == key]
+        assert [one.memory_bytes for one in seen.usage] == [pod.memory_bytes for pod in pods]
+
+
+async def test_a_prometheus_that_starts_anew_loses_nothing_of_what_the_pods_count(
+    tmp_path: Path, start_prometheus: StartPrometheus
+) -> None:
+    machine = Machine()
+    async with exporters(machine) as address:
+        with start_prometheus(tmp_path, jobs=scrape_jobs(address)) as url:
+            telemetry = telemetry_of(url)
+            await read_until(telemetry, _has_gpu)
+        machine.requests += 25
+        away = await telemetry.read((WORKLOAD,), now=datetime.now(UTC))
+        with start_prometheus(tmp_path, jobs=scrape_jobs(address), port=port_of(url)):
+            back = await read_until(telemetry, _has_requests)
+
+    assert "cannot be asked" in away.problems[KEY]
+    assert away.observations == {}
+    assert away.ages_seconds["prometheus"] >= 0  # what was seen last, and how old it is
+    seen = back.observations[KEY]
+    assert seen.load is not None
+    assert seen.load.requests == 25
 
 
 def _has_gpu(reading: Reading) -> bool:
