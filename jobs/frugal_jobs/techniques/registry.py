@@ -30,6 +30,14 @@ def _quantizer(step: QuantizeStep) -> Technique:
         from frugal_jobs.techniques.float16 import to_float16
 
         return to_float16
+    if step.scheme == "bfloat16":
+        from frugal_jobs.techniques.bfloat16 import to_bfloat16
+
+        return to_bfloat16
+    if step.scheme != "linear":
+        from frugal_jobs.techniques.codebooks import Codebook
+
+        return Codebook(step)
     if step.mode == "dynamic":
         from frugal_jobs.techniques.dynamic_int8 import DynamicInt8
 
