@@ -146,17 +146,20 @@ def drop_unused(proto: ModelProto) -> None:
 
 
 def drop_dead_nodes(proto: ModelProto) -> None:
-    """Drop nodes, in place, whose outputs nothing uses; those with subgraphs stay."""
-    used = {value.name for value in proto.graph.output}
-    used |= {name for node in _all_nodes(proto) if _has_subgraph(node) for name in node.input}
-    kept = []
-    for node in reversed(proto.graph.node):
-        if used & set(node.output) or _has_subgraph(node):
-            used.update(node.input)
-            kept.append(node)
-    nodes = list(reversed(kept))
+    """Drop nodes, in place, whose outputs nothing uses, in whatever order; where there are subgraphs all stay."""
+    makers = {name: node for node in proto.graph.node for name in node.output if name}
+    waiting = [value.name for value in proto.graph.output]
+    if any(_has_subgraph(node) for node in proto.graph.node):  # whose nodes may use whatever is outside
+        waiting += [name for node in _all_nodes(proto) for name in (*node.input, *node.output)]
+    used: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in used:
+            used.add(name)
+            waiting.extend(makers[name].input if name in makers else ())
+    kept = [node for node in proto.graph.node if used & {name for name in node.output if name}]
     del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
+    proto.graph.node.extend(kept)
 
 
 def _has_subgraph(node: NodeProto) -> bool:
