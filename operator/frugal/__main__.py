@@ -40,6 +40,7 @@ from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
 from frugal.telemetry.client import PrometheusClient
 from frugal.telemetry.credentials import Credentials
+from frugal.telemetry.kubelet import Kubelets
 from frugal.telemetry.prometheus import PrometheusTelemetry
 from frugal.telemetry.scrape import PodScraper
 
@@ -64,7 +65,7 @@ class Operator:
         self._cluster = KubernetesCluster(
             api, settings, capabilities, watched, clock, wake=self._wake, wake_all=self._wake_all
         )
-        telemetry = prometheus(settings) if settings.prometheus_url else PodScraper(clock)
+        telemetry = prometheus(settings) if settings.prometheus_url else pods(settings)
         instruments = OperatorInstruments(self._registry)
         self._engine = Engine(self._cluster, telemetry, settings, clock, instruments)
         lease = LeaseSettings(
@@ -170,6 +171,12 @@ def prometheus(settings: Settings) -> PrometheusTelemetry:
     )
     client = PrometheusClient(settings.prometheus_url, credentials, query_seconds=settings.prometheus_query_seconds)
     return PrometheusTelemetry(client)
+
+
+def pods(settings: Settings) -> PodScraper:
+    """Return the telemetry that asks the pods themselves, and their kubelets where the settings allow it."""
+    folder = settings.kubelet_credentials
+    return PodScraper(clock, kubelets=Kubelets(Credentials(folder=folder)) if folder else None)
 
 
 def clock() -> datetime:

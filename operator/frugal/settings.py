@@ -27,6 +27,7 @@ class Settings:
     prometheus_token: str = field(default="", repr=False)  # instead of the folder's
     prometheus_tenant: str = ""  # X-Scope-OrgID
     prometheus_query_seconds: float = 10.0  # how long one query may take
+    kubelet_credentials: str = ""  # a folder: token, ca.crt; empty: kubelets are not asked
     price_book: str = "frugal-prices"  # a ConfigMap in operator_namespace, key prices.yaml
     metrics_port: int = 9095
     health_port: int = 8081

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import aiohttp
@@ -14,6 +15,10 @@ from frugal.loop.ports import Clock, Reading, Workload
 from frugal.telemetry.counters import PodCounters, pod_counters
 from frugal.telemetry.deltas import Deltas, Look, ready_pods
 from frugal.telemetry.exposition import parse_exposition
+from frugal.telemetry.kubelet import KubeletFigures, Kubelets
+from frugal.telemetry.sources.custom import declared
+from frugal.telemetry.sources.registry import RUNTIMES
+from frugal.telemetry.sources.server import ServerMetrics
 
 METRICS_PORT = "http"  # the name of the container's port
 SCRAPE_SECONDS = 5.0  # one pod; a third of a tick
@@ -45,10 +50,14 @@ async def _page(content: aiohttp.StreamReader) -> bytes:
 
 
 class PodScraper:
-    """The Telemetry port by direct scraping. `clock` dates each page at the moment when it arrives."""
+    """The Telemetry port by direct scraping. `clock` dates each page at the moment when it arrives.
 
-    def __init__(self, clock: Clock, address_of: AddressOf = pod_address) -> None:
-        self._clock, self._address_of = clock, address_of
+    Where there are `kubelets`, they say what the pods use: every process of a container, and memory as the kernel's
+    out-of-memory killer counts it; also of pods that have no metrics of their own.
+    """
+
+    def __init__(self, clock: Clock, address_of: AddressOf = pod_address, kubelets: Kubelets | None = None) -> None:
+        self._clock, self._address_of, self._kubelets = clock, address_of, kubelets
         self._deltas = Deltas()
 
     async def read(self, workloads: tuple[Workload, ...], *, now: datetime) -> Reading:
@@ -58,18 +67,28 @@ class PodScraper:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             looks = await asyncio.gather(*(self._look(session, places, one) for one in workloads))
         by_key = {workload.key: look for workload, look in zip(workloads, looks, strict=True)}
+        if self._kubelets is not None:
+            pods = [pod for workload in workloads for pod in ready_pods(workload)]
+            hosts = {host for pod in pods if (host := (pod.get("status") or {}).get("hostIP"))}
+            figures, faults = await self._kubelets.figures(hosts)
+            by_key = {one.key: _with_kubelet(one, by_key[one.key], figures, faults) for one in workloads}
         return self._deltas.reading(workloads, by_key, source="pods", now=now)
 
     async def _look(self, session: aiohttp.ClientSession, places: asyncio.Semaphore, workload: Workload) -> Look:
         pods = ready_pods(workload)
-        pages = await asyncio.gather(*(self._page(session, places, pod) for pod in pods))
+        runtimes = (declared(workload.metrics),) if workload.metrics is not None else RUNTIMES
+        pages = await asyncio.gather(*(self._page(session, places, pod, runtimes) for pod in pods))
         counters = {
             pod["metadata"]["uid"]: page for pod, page in zip(pods, pages, strict=True) if isinstance(page, PodCounters)
         }
         return Look(counters=counters, faults=tuple(page for page in pages if isinstance(page, str)))
 
     async def _page(
-        self, session: aiohttp.ClientSession, places: asyncio.Semaphore, pod: Manifest
+        self,
+        session: aiohttp.ClientSession,
+        places: asyncio.Semaphore,
+        pod: Manifest,
+        runtimes: Sequence[ServerMetrics],
     ) -> PodCounters | str:
         """Return where a pod stands, or in words why it could not be asked."""
         name, address = pod["metadata"]["name"], self._address_of(pod)
@@ -80,6 +99,24 @@ class PodScraper:
                 if response.status != 200:
                     return f"pod {name} answers HTTP {response.status} at {address}/metrics"
                 page = await _page(response.content)
-            return pod_counters(parse_exposition(page.decode(errors="replace")), at=self._clock())
+            return pod_counters(parse_exposition(page.decode(errors="replace")), at=self._clock(), runtimes=runtimes)
         except (aiohttp.ClientError, TimeoutError, TelemetryError) as error:
             return f"pod {name} cannot be scraped at {address}/metrics: {str(error) or type(error).__name__}"
+
+
+def _with_kubelet(
+    workload: Workload, look: Look, figures: Mapping[str, KubeletFigures], faults: tuple[str, ...]
+) -> Look:
+    """Return a look with what kubelets say of its pods. A pod that has no page is still no whole load."""
+    counters = dict(look.counters)
+    for pod in ready_pods(workload):
+        uid = pod["metadata"]["uid"]
+        known = figures.get(uid)
+        if known is not None:
+            counters[uid] = replace(
+                counters.get(uid) or PodCounters(at=known.at),
+                cpu_at=known.at,
+                cpu_seconds=known.cpu_seconds,
+                memory_bytes=known.memory_bytes,
+            )
+    return Look(counters=counters, faults=(*look.faults, *(faults if not counters else ())))

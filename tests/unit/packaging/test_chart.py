@@ -96,6 +96,16 @@ def test_values_reach_the_operator() -> None:
     assert mounted == {"name": "prometheus-credentials", "mountPath": "/etc/frugal/prometheus", "readOnly": True}
 
 
+def test_kubelets_are_asked_only_where_it_is_wanted_and_with_no_more_than_the_right_to_it() -> None:
+    made, usual = by_identity(chart({"kubeletStats": {"enabled": True}})), by_identity(chart())
+
+    role = ("ClusterRole", "", "frugal-operator-nodes")
+    assert {"apiGroups": [""], "resources": ["nodes/stats"], "verbs": ["get"]} in made[role]["rules"]
+    assert environment(made)["FRUGAL_KUBELET_CREDENTIALS"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+    assert "nodes/stats" not in str(usual)
+    assert "nodes/proxy" not in str(made)
+
+
 def test_crds_can_be_left_to_somebody_else() -> None:
     kinds = {one["kind"] for one in chart({"crds": {"install": False}})}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from frugal.telemetry import client as client_module
 from frugal.telemetry.answer import PIECE_BYTES, AnswerReader, Series
 from frugal.telemetry.client import PrometheusClient
 from frugal.telemetry.credentials import Credentials
-from tests.cluster.certificates import make_authority, make_certificate
+from tests.cluster.certificates import make_authority
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -204,18 +203,6 @@ async def test_a_token_and_a_name_contradict_each_other(tmp_path: Path) -> None:
 
     with pytest.raises(TelemetryError, match="both token and username"):
         await asked("http://127.0.0.1:1", Credentials(folder=str(tmp_path)))
-
-
-@pytest.fixture
-def pki(tmp_path: Path) -> Path:
-    """Give a folder with an authority, a server's certificate and a client's."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here to make certificates with")
-    folder = tmp_path / "pki"
-    make_authority(folder)
-    make_certificate(folder, "server", subject="/CN=prometheus", hosts="IP:127.0.0.1")
-    make_certificate(folder, "tls", subject="/CN=frugal")
-    return folder
 
 
 def strict_server(pki: Path) -> ssl.SSLContext:
