@@ -19,7 +19,7 @@ from torch import fx, nn
 from frugal.errors import FrugalError
 from frugal_jobs.evaluation.flops import shapes_at_batch_one
 from frugal_jobs.models.model import Model, weights_of
-from frugal_jobs.models.running import blank_feed, session_of
+from frugal_jobs.models.running import noise_feed, session_of
 from frugal_jobs.models.trainable import AttributeSlot, Slot, Trainable, outputs_of_module
 
 Array = NDArray[Any]
@@ -184,11 +184,7 @@ def _last_layers(module: fx.GraphModule) -> list[str]:
 
 def _check(model: Model, trainable: Trainable) -> None:
     """Compare the module with ONNX Runtime on random input of the right shape; raises ImportDiffers."""
-    generator = np.random.default_rng(0)
-    feed = {
-        name: generator.standard_normal(array.shape).astype(array.dtype) if array.dtype.kind == "f" else array
-        for name, array in blank_feed(model).items()
-    }
+    feed = noise_feed(model)
     expected = np.asarray(session_of(model.content).run([model.outputs[0].name], feed)[0], np.float64)
     found = outputs_of_module(trainable.module, list(feed.values())).astype(np.float64)
     if found.shape != expected.shape:

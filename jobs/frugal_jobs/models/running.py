@@ -86,6 +86,15 @@ def blank_feed(model: Runnable) -> dict[str, NDArray[Any]]:
     return {port.name: np.zeros(_blank_shape(port), port.dtype) for port in model.inputs}
 
 
+def noise_feed(model: Model) -> dict[str, NDArray[Any]]:
+    """Return one sample of standard normal numbers, zeros where the model takes integers; always the same."""
+    generator = np.random.default_rng(0)
+    return {
+        name: generator.standard_normal(array.shape).astype(array.dtype) if array.dtype.kind == "f" else array
+        for name, array in blank_feed(model).items()
+    }
+
+
 def _blank_shape(port: Port) -> tuple[int, ...]:
     return (port.shape[0] or 1, *(size or DEFAULT_SIZE for size in port.sample_shape)) if port.shape else ()
 

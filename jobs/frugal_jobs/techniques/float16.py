@@ -16,7 +16,7 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 
 from frugal_jobs.datasets.samples import Samples
 from frugal_jobs.models.model import Model
-from frugal_jobs.models.running import session_of
+from frugal_jobs.models.running import Arrays, noise_feed, session_of
 from frugal_jobs.models.weights import drop_dead_nodes
 from frugal_jobs.techniques.context import Context
 
@@ -31,7 +31,7 @@ def to_float16(model: Model, context: Context) -> Model:
     proto.CopyFrom(model.proto)
     for number, node in enumerate(proto.graph.node):
         node.name = f"node{number}"
-    kept = _overflowing(proto, _peaks(proto, context.calibration))
+    kept = _overflowing(proto, _peaks(proto, _feeds(model, context.calibration)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of every weight that becomes a subnormal
         converted: Any = convert_float_to_float16(
@@ -42,19 +42,22 @@ def to_float16(model: Model, context: Context) -> Model:
     return model.after(converted, "float16", {"quantize": {"scheme": "float16", "bits": 16}}, notes=notes)
 
 
-def _peaks(proto: ModelProto, samples: Samples | None) -> dict[str, float]:
-    """Return the largest absolute value of each weight and, with `samples`, of each result."""
+def _feeds(model: Model, samples: Samples | None) -> list[Arrays]:
+    """Return what to look for overflow with; without samples, noise."""
+    return [noise_feed(model)] if samples is None else list(islice(samples.batches(), WATCHED_BATCHES))
+
+
+def _peaks(proto: ModelProto, feeds: list[Arrays]) -> dict[str, float]:
+    """Return the largest absolute value of each weight and each result."""
     weights = [tensor for tensor in proto.graph.initializer if tensor.data_type == TensorProto.FLOAT]
     peaks = {tensor.name: float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0)) for tensor in weights}
-    if samples is None:
-        return peaks
     watching = ModelProto()
     watching.CopyFrom(proto)
     outputs = {value.name for value in watching.graph.output}
     inner = [name for node in proto.graph.node for name in node.output if name and name not in outputs]
     watching.graph.output.extend(ValueInfoProto(name=name) for name in inner)
     session = session_of(watching.SerializeToString())
-    for feed in islice(samples.batches(), WATCHED_BATCHES):
+    for feed in feeds:
         for output, value in zip(session.get_outputs(), session.run(None, feed), strict=True):
             if isinstance(value, np.ndarray) and value.dtype == np.float32:
                 peaks[output.name] = max(peaks.get(output.name, 0.0), float(np.abs(value).max(initial=0.0)))
