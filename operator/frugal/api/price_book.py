@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from frugal.api.base import ApiModel, Money, Rule
+from frugal.api.base import ApiModel, Money, Name, Rule
+from frugal.api.inference_deployment import OnExceed
 from frugal.units import Quantity, parse_rfc3339
 
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}Z)?$"
@@ -146,6 +147,16 @@ class PriceEntry(ApiModel):
         return moment_of(self.valid_from)
 
 
+class NamespaceBudget(ApiModel):
+    """How much the services of a namespace may cost together, in the price book's currency."""
+
+    namespace: Annotated[Name, Field(description="The namespace.")]
+    monthly: Annotated[Money, Field(description="In a calendar month, UTC.")]
+    on_exceed: Annotated[
+        OnExceed, Field(description="Alert, or Cap the replicas of each service in proportion to its forecast.")
+    ] = OnExceed.ALERT
+
+
 class PriceBook(ApiModel):
     """What capacity costs. A price that is missing is said, never guessed."""
 
@@ -154,6 +165,7 @@ class PriceBook(ApiModel):
     retrieved_at: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="When they were read.")]
     discount_ratio: Annotated[float, Field(ge=0, lt=1, description="Negotiated discount on every price.")] = 0
     entries: Annotated[list[PriceEntry], Field(min_length=1, max_length=256, description="Prices by kind of node.")]
+    budgets: Annotated[list[NamespaceBudget], Field(max_length=1024, description="Budgets by namespace.")] = []
     RULES = (
         Rule(
             cel="",  # a price book is a ConfigMap's text: no CEL reads it
@@ -163,6 +175,12 @@ class PriceBook(ApiModel):
             ),
             field="entries",
             message="two entries have the same nodeLabels, pricing and validFrom: which one holds would be a guess",
+        ),
+        Rule(
+            cel="",
+            check=lambda self: len({one.namespace for one in self.budgets}) == len(self.budgets),
+            field="budgets",
+            message="two budgets are of the same namespace",
         ),
     )
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from decimal import Decimal
 
 from frugal.api.conditions import ConditionType, Reason
-from frugal.api.inference_deployment import Budget
+from frugal.api.inference_deployment import Budget, InferenceDeploymentSpec
 from frugal.api.money import CostStatus, SavingsStatus
 from frugal.api.status import InferenceDeploymentStatus, Size
 from frugal.decisions.conditions import Told
 from frugal.decisions.snapshot import InferenceSnapshot
+from frugal.pricing.budget import allowance
 from frugal.pricing.cost import accrue, rounded
 from frugal.pricing.savings import Surroundings, accrue_savings, first_savings
 
@@ -70,8 +71,39 @@ def surroundings(seen: InferenceSnapshot) -> Surroundings:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """The budget that binds a service: its own, or its part of its namespace's, which is then named."""
+
+    budget: Budget
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        part = f"its part, of the budget of namespace {self.namespace}," if self.namespace else "the budget of"
+        return f"{part} {self.budget.monthly:.2f}"
+
+
+def limit_of(spec: InferenceDeploymentSpec, seen: InferenceSnapshot, cost: CostStatus | None) -> Limit | None:
+    """Return the tighter of a service's own budget and its part of its namespace's; None where there is neither."""
+    own = Limit(budget=spec.budget) if spec.budget is not None else None
+    part = _part_of_namespace(seen, cost)
+    if own is None or part is None:
+        return own or part
+    return part if part.budget.monthly < own.budget.monthly else own
+
+
+def _part_of_namespace(seen: InferenceSnapshot, cost: CostStatus | None) -> Limit | None:
+    prices, namespace = seen.environment.prices, seen.manifest["metadata"]["namespace"]
+    if prices is None or seen.namespace_forecast is None or cost is None or cost.currency != prices.currency:
+        return None
+    shared = next(one for one in prices.budgets if one.namespace == namespace)
+    total = max(seen.namespace_forecast, cost.forecast_month)
+    part = rounded(allowance(shared.monthly, own=cost.forecast_month, total=total))
+    return Limit(budget=Budget(monthly=part, currency=prices.currency, on_exceed=shared.on_exceed), namespace=namespace)
+
+
 def told_budget(
-    budget: Budget | None, cost: CostStatus | None, *, problem: str, has_prices: bool, capped_from: int | None
+    limit: Limit | None, cost: CostStatus | None, *, problem: str, has_prices: bool, capped_from: int | None
 ) -> Told:
     """Return `WithinBudget` with its figures.
 
@@ -79,17 +111,18 @@ def told_budget(
     in it is said without a budget too. capped_from: replicas that were wanted before the budget cut them.
     """
     kind = ConditionType.WITHIN_BUDGET
-    if budget is None and problem and has_prices:
+    if limit is None and problem and has_prices:
         return Told(kind, None, Reason.PRICE_MISSING, problem)
-    if budget is None:
+    if limit is None:
         return Told(kind, None, Reason.NO_BUDGET, "the spec has no budget")
     if cost is None or problem:
         return Told(kind, None, Reason.PRICE_MISSING, problem or "the cost is not known yet")
+    budget = limit.budget
     if cost.currency != budget.currency:
         message = f"spec.budget.currency is {budget.currency}, the price book has {cost.currency}; give both the same"
         return Told(kind, None, Reason.PRICE_MISSING, message)
     cut = f"; {capped_from} replicas were wanted, onExceed: Cap" if capped_from is not None else ""
     within = cost.forecast_month <= budget.monthly
     words = "within" if within else "over"
-    message = f"forecast {cost.forecast_month:.2f} {cost.currency} is {words} the budget of {budget.monthly:.2f}{cut}"
+    message = f"forecast {cost.forecast_month:.2f} {cost.currency} is {words} {limit}{cut}"
     return Told(kind, within, Reason.WITHIN_BUDGET if within else Reason.OVER_BUDGET, message)

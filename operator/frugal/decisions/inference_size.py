@@ -15,10 +15,11 @@ from frugal.api.conditions import Reason
 from frugal.api.inference_deployment import InferenceDeploymentSpec, OnExceed, RuntimeName, Scaling, SizingMode
 from frugal.api.money import CostStatus
 from frugal.api.status import InferenceDeploymentStatus, RejectedSize, Size
+from frugal.decisions.inference_money import limit_of
 from frugal.decisions.inference_trial import Progress, failed_before, fault_of, remembered, saves
 from frugal.decisions.inventory import kinds_for, present_kind
 from frugal.decisions.node_prices import hourly_cost
-from frugal.decisions.snapshot import Environment, InferenceSnapshot, Manifest
+from frugal.decisions.snapshot import InferenceSnapshot, Manifest
 from frugal.pricing.cost import hours_between, next_month
 from frugal.resources.inference import first_replicas_in, first_size, first_size_hash, first_size_hash_in, size_in
 from frugal.sizing.accelerators import kind_key
@@ -85,7 +86,7 @@ def decide_from(
         objection = _objection(spec, seen, present, advice, before, node_labels, rejected)
         size = _with_owned(spec, present, advice.target if objection is None else urgent_part(present, advice.kept))
         reason = reason if is_same_replica(size, present) else advice.explanation
-    within = _capped(spec, size, before.cost, seen.environment, node_labels)
+    within = _capped(spec, size, before.cost, seen, node_labels)
     return SizeDecision(
         present=present,
         size=within,
@@ -256,17 +257,19 @@ def _capped(
     spec: InferenceDeploymentSpec,
     size: Size,
     cost: CostStatus | None,
-    environment: Environment,
+    seen: InferenceSnapshot,
     node_labels: Mapping[str, str],
 ) -> Size:
     """Return the size with no more replicas than the rest of the month's budget carries, but as many as `min`."""
-    budget = spec.budget
-    if budget is None or budget.on_exceed is not OnExceed.CAP or cost is None or cost.currency != budget.currency:
+    limit = limit_of(spec, seen, cost)
+    if limit is None or limit.budget.on_exceed is not OnExceed.CAP:
         return size
-    each, _ = hourly_cost(size.model_copy(update={"replicas": 1}), environment, node_labels)
+    if cost is None or cost.currency != limit.budget.currency:
+        return size
+    each, _ = hourly_cost(size.model_copy(update={"replicas": 1}), seen.environment, node_labels)
     if not each:
         return size
-    carried = _affordable(budget.monthly, cost, each)
+    carried = _affordable(limit.budget.monthly, cost, each)
     least = min(size.replicas, max(1, spec.replicas.min))
     return size.model_copy(update={"replicas": min(size.replicas, max(least, carried))})
 

@@ -36,7 +36,7 @@ from frugal.decisions.inference_figures import (
     utilization_of,
 )
 from frugal.decisions.inference_model import ModelChoice
-from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, surroundings, told_budget
+from frugal.decisions.inference_money import REFRESH_SECONDS, Account, accounted, limit_of, surroundings, told_budget
 from frugal.decisions.inference_size import SizeDecision, is_same_replica, is_same_size
 from frugal.decisions.inference_stage import Rollout, ServingStage, endpoint_of, stage_of
 from frugal.decisions.inference_trial import Progress, goes_on, remembered, saves, with_rejected
@@ -157,7 +157,7 @@ def _figures(look: Look, status: InferenceDeploymentStatus, problem: str) -> lis
         told_size(spec, decision, telemetry),
         told_objective(spec, measured, now=look.now),
         told_budget(
-            spec.budget,
+            limit_of(spec, look.seen, status.cost),
             status.cost,
             problem=problem,
             has_prices=look.seen.environment.prices is not None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from frugal.api.price_book import PriceBook
@@ -84,3 +85,4 @@ class InferenceSnapshot:
     children: Children
     compression_job: Manifest | None = None  # of model.compressionJobRef
     measured: Measured | None = None  # None: never measured, or telemetry has not answered yet
+    namespace_forecast: Decimal | None = None  # of this month, all its services; None where it has no budget

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 
 import yaml
@@ -20,7 +21,7 @@ from frugal.decisions.snapshot import (
     Measured,
 )
 from frugal.errors import InvalidObject, PriceUnknown
-from frugal.loop.ports import COMPRESSION_JOB, Clock, Cluster
+from frugal.loop.ports import COMPRESSION_JOB, INFERENCE_DEPLOYMENT, Clock, Cluster
 from frugal.loop.references import referred_by
 from frugal.pricing.pricebook import next_change, valid_at
 from frugal.settings import Settings
@@ -75,13 +76,25 @@ class Observer:
 
     def inference(self, manifest: Manifest, children: Children, measured: Measured | None) -> InferenceSnapshot:
         """Return everything that decides about an InferenceDeployment."""
+        environment = self.environment()
         return InferenceSnapshot(
-            environment=self.environment(),
+            environment=environment,
             manifest=manifest,
             children=children,
             compression_job=self._referred(manifest),
             measured=measured,
+            namespace_forecast=self._forecast(manifest["metadata"]["namespace"], environment.prices),
         )
+
+    def _forecast(self, namespace: str, prices: PriceBook | None) -> Decimal | None:
+        """Return what the services of a namespace with a budget will cost together, as their statuses say."""
+        if prices is None or namespace not in {one.namespace for one in prices.budgets}:
+            return None
+        wanted = (INFERENCE_DEPLOYMENT, namespace)
+        keys = [key for key in sorted(self._cluster.keys()) if (key.kind, key.namespace) == wanted]
+        costs = [((self._cluster.get(key) or {}).get("status") or {}).get("cost") or {} for key in keys]
+        known = [one for one in costs if one.get("currency") == prices.currency]
+        return sum((Decimal(str(one["forecastMonth"])) for one in known), start=Decimal(0))
 
     def _referred(self, manifest: Manifest) -> Manifest | None:
         key = referred_by(manifest)
