@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from frugal.api.compression_job import Metric
 from frugal.api.result import ResultVerdict
 from frugal.cli.options import volume
 
+STOPPED_STATUS = 130  # as shells count Ctrl-C
 EXIT_STATUS = {
     ResultVerdict.SUCCEEDED: 0,
     ResultVerdict.REJECTED: 1,
@@ -93,8 +95,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     request = request_from(arguments)
     session = Session(request=request, volumes=dict(arguments.volume))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the work is stopped too, and saves its state
     with Screen(name=request.name, live=arguments.form == "text") as screen:
-        result = session.run(screen.tell)
+        try:
+            result = session.run(screen.tell)
+        except KeyboardInterrupt:
+            screen.stopped()
+            return STOPPED_STATUS
     report = session.report_of(result)
     if arguments.form == "json":
         json.dump(summary(result, report), sys.stdout, indent=2)

@@ -49,7 +49,7 @@ class Session:
             places.prepare(self.request, self.volumes)
             process = subprocess.Popen(
                 [sys.executable, "-m", "frugal_jobs"], env=places.environment(), text=True, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, start_new_session=True,  # Ctrl-C is ours: the work is asked to end, and saves its state
+                stderr=subprocess.PIPE, start_new_session=True,  # Ctrl-C is ours: the work is asked to end
             )  # fmt: skip
             said = _followed(process, tell)
             if not places.termination.exists():

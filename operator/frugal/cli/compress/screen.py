@@ -68,6 +68,10 @@ class Screen:
         )
         return Group(head, table_of(self.candidates[-SHOWN_CANDIDATES:])) if self.candidates else head
 
+    def stopped(self) -> None:
+        """Say that the work was stopped, and can go on."""
+        self.console.print(Text(f"{self.name}: stopped; the same command goes on from here"))
+
     def verdict(self, result: CompressionResult) -> None:
         """Print how it ended, on standard output."""
         out = Console()
