@@ -13,6 +13,10 @@ Technique = Callable[[Model, Context], Model]
 
 def technique_for(step: Step) -> Technique:
     """Return what does `step`; each is imported only when it is used, since some bring torch."""
+    if step.prune is not None and step.prune.kind in ("unstructured", "semi-structured"):
+        from frugal_jobs.techniques.sparse_pruning import SparsePruning
+
+        return SparsePruning(step.prune)
     if step.prune is not None:
         from frugal_jobs.techniques.structured_pruning import StructuredPruning
 

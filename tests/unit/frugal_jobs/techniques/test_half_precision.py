@@ -57,7 +57,7 @@ def test_a_layer_whose_weights_overflow_float16_stays_in_float32(tmp_path: Path)
 
     assert apart(model, half, {"x": random(8, 32)}) < 0.02  # 1e-6 has few digits in float16
     assert half.notes == ("3 layers that float16 cannot hold stay in float32",)
-    assert half.size_bytes < 0.8 * model.size_bytes  # the other product is in float16
+    assert half.size_bytes < 0.9 * model.size_bytes  # the other product is in float16
 
 
 def test_a_layer_whose_results_overflow_is_found_on_calibration_samples(tmp_path: Path) -> None:
