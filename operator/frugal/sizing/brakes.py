@@ -26,20 +26,25 @@ LARGE_STEP = 1.3  # of the wanted load once few changes are left
 
 @dataclass(slots=True, kw_only=True)
 class Brakes:
-    """Minutes of the last day's changes, and what was left when.
+    """Minutes of the last day's changes, what was left when, and what was wanted at most.
 
     minute: minutes seen. changed: when, newest last. left: (minute, flavor, replicas) of the newest change.
+    highest: load for which capacity was wanted, the highest of this day and of the day before, days counted from the
+    first minute.
     """
 
     minute: int = 0
     changed: list[int] = field(default_factory=list)
     left: tuple[int, int, int] | None = None
+    highest: tuple[float, float] = (0.0, 0.0)
 
     def passed(
         self, current: Rung, target: Rung, *, service: Service, ladder: Ladder, load: float, recent: RecentLoad
     ) -> Rung:
         """Return the target, the current one, or, when few changes are left, something larger."""
         self.minute += 1
+        today, yesterday = self.highest if self.minute % DAY else (0.0, self.highest[0])
+        self.highest = (max(today, load), yesterday)
         self.changed = [at for at in self.changed if at > self.minute - DAY]
         next_one = self._next(current, target, service=service, ladder=ladder, load=load, recent=recent)
         if next_one != current:
@@ -50,13 +55,16 @@ class Brakes:
     def _next(
         self, current: Rung, target: Rung, *, service: Service, ladder: Ladder, load: float, recent: RecentLoad
     ) -> Rung:
-        target = same_flavor(current, target, service=service, ladder=ladder, load=load)
-        if target == current:
+        needed = load
+        if ladder.carried(current) >= load and is_steady(recent):
+            needed = max(*self.highest, STEADY_SLACK * float(recent.highest((DAY,))[0]))
+            target = ladder.rung(int(ladder.rungs_for(np.array(needed))))
+        target = same_flavor(current, target, service=service, ladder=ladder, load=needed)
+        if target == current or load <= ladder.carried(current) < needed:
             return current
         if ladder.carried(current) < load:
             return self._more(current, target, service=service, ladder=ladder, load=load)
-        is_close = is_trembling(load, recent, ladder.carried(target))
-        may_wait = len(self.changed) >= CHANGES_FOR_LESS or self._comes_back(target) or is_close
+        may_wait = len(self.changed) >= CHANGES_FOR_LESS or self._comes_back(target)
         return current if may_wait else target
 
     def _more(self, current: Rung, target: Rung, *, service: Service, ladder: Ladder, load: float) -> Rung:
@@ -77,7 +85,8 @@ class Brakes:
 
     def to_json(self) -> dict[str, Any]:
         """Return it exactly."""
-        return {"minute": self.minute, "changed": self.changed, "left": list(self.left) if self.left else None}
+        left = list(self.left) if self.left else None
+        return {"minute": self.minute, "changed": self.changed, "left": left, "highest": list(self.highest)}
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Brakes:
@@ -87,6 +96,7 @@ class Brakes:
             minute=int(saved["minute"]),
             changed=[int(one) for one in saved["changed"]],
             left=(int(left[0]), int(left[1]), int(left[2])) if left else None,
+            highest=(float(saved["highest"][0]), float(saved["highest"][1])),
         )
 
 
@@ -100,8 +110,6 @@ def same_flavor(current: Rung, target: Rung, *, service: Service, ladder: Ladder
     return target if other < price * (1 - FLAVOR_SAVING) else Rung(flavor=current.flavor, replicas=count)
 
 
-def is_trembling(load: float, recent: RecentLoad, carried: float) -> bool:
-    """Tell whether the last day was steady but for noise, and what would be left is too close to its highest load."""
-    day = float(recent.highest((DAY,))[0])
-    is_steady = day <= STEADY_RANGE * recent.mean
-    return is_steady and carried < max(load, day) * STEADY_SLACK
+def is_steady(recent: RecentLoad) -> bool:
+    """Tell whether the load of the last day only trembles around its mean."""
+    return float(recent.highest((DAY,))[0]) <= STEADY_RANGE * recent.mean

@@ -84,6 +84,11 @@ class Ladder:
     replicas: NDArray[np.int64]
     by_flavor: tuple[Floats, ...]
 
+    @property
+    def reach(self) -> float:
+        """The load up to which every flavor that fits is on the ladder."""
+        return min(float(loads[-1]) for loads in self.by_flavor if len(loads))
+
     def rungs_for(self, loads: Floats) -> NDArray[np.int64]:
         """Return the cheapest rung that carries each load, the highest one where none does."""
         found = np.searchsorted(self.loads, loads * (1 - 1e-12), side="left")

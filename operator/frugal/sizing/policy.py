@@ -15,16 +15,14 @@ from frugal.sizing.brakes import Brakes
 from frugal.sizing.ladder import Ladder, Rung, Service, build_ladder
 from frugal.sizing.minute import Minute
 from frugal.sizing.recent import RecentLoad
-from frugal.sizing.shadows import Shadows
+from frugal.sizing.shadows import EPISODE_MINUTES, Shadows
 from frugal.sizing.waiting import Floats
 
-CHOOSE_EVERY_MINUTES = 30
-FIRST_CHOICE_MINUTES = 30  # before it the safest rule acts
-PRIOR_MINUTES = 1_440  # the weight of what is expected of a rule before anything was seen: a day
+PRIOR_MINUTES = 360  # the weight of what is expected of a rule before anything was seen: a quarter of a day
 PRIOR_RATIO = 0.02  # of requests that a rule without margin is expected to miss, falling with its margin
-PRIOR_MARGIN = 0.2
-BUDGET = 0.8  # of the violation target that the past of a rule may have spent
-BUDGET_BEFORE_A_DAY = 0.56
+PRIOR_MARGIN = 0.1  # by which that falls to a third
+BUDGET = 1.4  # of the violation target that a rule may spend while the service itself has spent nothing yet
+BUDGET_BEFORE_A_DAY = 0.7
 BUDGET_RANGE = (0.15, 1.0)
 BETTER = 0.03  # relative; a rule that is not so much cheaper does not take another's place
 MAX_CHANGES_PER_DAY = 85.0  # of a rule; the brakes hold 100 whatever happens
@@ -38,7 +36,8 @@ class SizingPolicy:
         self.recent = RecentLoad()
         self.shadows = Shadows(service)
         self.brakes = Brakes()
-        self.ladder: Ladder = build_ladder(service, up_to_load=0.0)
+        self.planned_load = 0.0
+        self.ladder: Ladder = build_ladder(service, up_to_load=self.planned_load)
         self.rule = self._safest()
         self.spent = 0.0
         self.asked = 0.0
@@ -49,7 +48,8 @@ class SizingPolicy:
         self._reach(minute.load)
         self.shadows.account(minute.load, minute.requests, self.ladder)
         self._spend(minute)
-        if self.recent.seen_minutes >= FIRST_CHOICE_MINUTES and self.recent.seen_minutes % CHOOSE_EVERY_MINUTES == 0:
+        if self.recent.seen_minutes and self.recent.seen_minutes % EPISODE_MINUTES == 0:
+            self.shadows.close_episode()
             self.rule = self._chosen()
         self.recent.add(minute.load)
         wanted = float(self.shadows.order(self.recent)[self.rule])
@@ -68,8 +68,12 @@ class SizingPolicy:
 
     def _reach(self, load: float) -> None:
         """Build a higher ladder where the load needs one."""
-        if load >= self.ladder.loads[-1]:
-            self.ladder = build_ladder(self.service, up_to_load=2 * load)
+        if load >= self.ladder.reach:
+            self._plan_for(2 * load)
+
+    def _plan_for(self, load: float) -> None:
+        self.planned_load = load
+        self.ladder = build_ladder(self.service, up_to_load=load)
 
     def _spend(self, minute: Minute) -> None:
         self.spent += minute.violations
@@ -93,18 +97,18 @@ class SizingPolicy:
         return best if is_better or not holds[self.rule] else self.rule
 
     def missed_ratios(self) -> Floats:
-        """Return the share of requests that each rule must be expected to miss."""
+        """Return the share of requests that each rule is expected to miss: one more time its worst, and a prior."""
         shadows = self.shadows
         prior = PRIOR_RATIO * np.exp(-shadows.rules.margin / PRIOR_MARGIN)
         weight = PRIOR_MINUTES / max(shadows.minutes, 1.0) * max(shadows.requests, 1e-9)
-        return (shadows.missed + weight * prior) / (max(shadows.requests, 1e-9) + weight)
+        return (shadows.missed + shadows.worst + weight * prior) / (max(shadows.requests, 1e-9) + weight)
 
     def budget(self) -> float:
         """Return how much of the violation target a rule may spend: less when more than planned was spent."""
         if self.recent.seen_minutes < 1_440:
             return BUDGET_BEFORE_A_DAY
         spent = self.spent / max(self.asked, 1e-9) / self.service.violation_ratio
-        return float(np.clip(BUDGET + 0.5 * BUDGET - BUDGET * spent, *BUDGET_RANGE))
+        return float(np.clip(BUDGET - spent, *BUDGET_RANGE))
 
     def to_json(self) -> dict[str, Any]:
         """Return the state, without the service that it was made for."""
@@ -116,7 +120,7 @@ class SizingPolicy:
             "rule": self.rule,
             "budget": [self.spent, self.asked],
             "rung": rung,
-            "reached": float(self.ladder.loads[-1]),
+            "plannedLoad": self.planned_load,
         }
 
     @classmethod
@@ -129,5 +133,5 @@ class SizingPolicy:
         policy.rule = int(saved["rule"])
         policy.spent, policy.asked = (float(one) for one in saved["budget"])
         policy.rung = Rung(flavor=saved["rung"][0], replicas=saved["rung"][1]) if saved["rung"] else None
-        policy._reach(float(saved["reached"]) / 2)
+        policy._plan_for(float(saved["plannedLoad"]))
         return policy

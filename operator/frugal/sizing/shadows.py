@@ -16,10 +16,12 @@ from frugal.sizing.rules import Rules, all_rules
 from frugal.sizing.waiting import Floats
 
 HALF_LIFE_MINUTES = 14 * 1_440  # of what is remembered of a rule: two weeks, so that a weekend forgets no workday
-DEAD_BAND = 0.1  # a rule that wants less than a tenth less stays: fewer changes for at most so much money
+EPISODE_MINUTES = 30  # a jump and its backlog are over by then
+DEAD_BAND = (0.1, 0.25)  # a rule that wants so much less stays: a tenth, and the more the larger its margin
+DEAD_BAND_PER_MARGIN = 0.25
 
 _FADE = 0.5 ** (1 / HALF_LIFE_MINUTES)
-_ACCOUNTS = ("missed", "cost", "changes")
+_ACCOUNTS = ("missed", "cost", "changes", "episode", "worst")
 
 
 class Shadows:
@@ -27,18 +29,22 @@ class Shadows:
 
     orders: (startup + 1, rules), the loads for which each rule ordered capacity, newest last.
     backlog: request-seconds that wait. missed: requests over the budget. cost: price-minutes in units of the ladder.
-    changes: of the configuration. All but backlog fade with the half-life, as do `requests` and `minutes`.
+    changes: of the configuration. episode: missed since the last `close_episode`, worst: the highest of these.
+    missed, cost and changes fade with the half-life, as do `requests` and `minutes`.
     """
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.rules: Rules = all_rules()
         count = len(self.rules)
+        self.dead_band = np.clip(DEAD_BAND[0] + DEAD_BAND_PER_MARGIN * self.rules.margin, *DEAD_BAND)
         self.orders: Floats = np.zeros((0, count))
         self.backlog: Floats = np.zeros(count)
         self.missed: Floats = np.zeros(count)
         self.cost: Floats = np.zeros(count)
         self.changes: Floats = np.zeros(count)
+        self.episode: Floats = np.zeros(count)
+        self.worst: Floats = np.zeros(count)
         self.requests = 0.0
         self.minutes = 0.0
 
@@ -50,10 +56,16 @@ class Shadows:
         serving, paid, before = rungs.min(axis=0), ladder.prices[rungs[-1]], ladder.prices[rungs[-2]]
         late = self._late(load, ladder.loads[serving], ladder.capacities[serving])
         self.missed = self.missed * _FADE + requests * late
+        self.episode += requests * late
         self.cost = self.cost * _FADE + paid + np.maximum(0.0, before - paid)  # a removed replica costs a minute more
         self.changes = self.changes * _FADE + (rungs[-1] != rungs[-2])
         self.requests = self.requests * _FADE + requests
         self.minutes = self.minutes * _FADE + 1
+
+    def close_episode(self) -> None:
+        """Begin the next episode: how much a rule missed at once at most is kept."""
+        self.worst = np.maximum(self.worst * 0.5 ** (EPISODE_MINUTES / HALF_LIFE_MINUTES), self.episode)
+        self.episode = np.zeros(len(self.rules))
 
     def order(self, recent: RecentLoad) -> Floats:
         """Return, and remember, the load for which each rule orders capacity now."""
@@ -61,7 +73,7 @@ class Shadows:
         if not len(self.orders):
             self.orders = np.tile(wanted, (max(1, self.service.startup_minutes) + 1, 1))
         before = self.orders[-1]
-        stays = (wanted <= before) & (wanted >= before * (1 - DEAD_BAND))
+        stays = (wanted <= before) & (wanted >= before * (1 - self.dead_band))
         self.orders = np.vstack((self.orders[1:], np.where(stays, before, wanted)))
         ordered: Floats = self.orders[-1]
         return ordered
