@@ -10,7 +10,7 @@ from pathlib import Path
 
 from frugal.errors import FrugalError
 from frugal_jobs.errors import UnusableData
-from frugal_jobs.verify import Answer
+from frugal_jobs.verify import BASELINE_ANSWERS, Answer
 
 TIMEOUT_SECONDS = 3600  # an hour for one model over all evaluation samples on one core
 
@@ -36,6 +36,7 @@ class Verifier:
 
     def baseline_answer(self) -> Answer:
         """Return the figures of the baseline; raises UnusableData, VerificationFailed."""
+        (self.folder / BASELINE_ANSWERS).unlink(missing_ok=True)  # of an earlier attempt, perhaps on other data
         return self._ask()
 
     def candidate_answer(

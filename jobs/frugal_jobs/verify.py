@@ -36,6 +36,8 @@ from frugal_jobs.models.model import Runnable
 from frugal_jobs.models.running import outputs_of
 from frugal_jobs.targets.built import restored
 
+BASELINE_ANSWERS = "baseline-answers.npy"
+
 
 class Fault(BaseModel):
     """An InvalidInput on its way between processes."""
@@ -77,7 +79,7 @@ class Judge:
         )  # fmt: skip
         if is_shared(spec):
             _, samples = parts_of_evaluation(samples, spec)
-        outputs = outputs_of(baseline, samples.batches())
+        outputs = _answers_of(baseline, samples, folder / BASELINE_ANSWERS)
         return cls(spec=spec, samples=samples, baseline=baseline, baseline_outputs=outputs)
 
     @property
@@ -115,6 +117,15 @@ class Judge:
 
     def _feed(self) -> dict[str, NDArray[np.generic]]:
         return self.samples.at(np.full(self.baseline.inputs[0].shape[0] or 1, self.samples.typical()))
+
+
+def _answers_of(baseline: Model, samples: Samples, kept: Path) -> NDArray[np.generic]:
+    """Return the baseline's outputs, computed once for all candidates of an attempt: `kept` is the pod's own file."""
+    if kept.exists():
+        return np.asarray(np.load(kept, allow_pickle=False))
+    outputs = outputs_of(baseline, samples.batches())
+    np.save(kept, outputs, allow_pickle=False)
+    return outputs
 
 
 def _latencies(latency: Latency) -> dict[str, float]:

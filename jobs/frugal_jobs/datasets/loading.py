@@ -49,7 +49,10 @@ def load(
     except (ArtifactMissing, ArtifactTooLarge, InvalidUri, StorageDenied) as error:
         remedy = "name a file that the pod can read"
         raise UnusableData(field=place, value=source.uri, fault=str(error), remedy=remedy) from error
-    return samples if source.samples is None else samples.take(slice(0, source.samples))
+    samples = samples if source.samples is None else samples.take(slice(0, source.samples))
+    if samples.lengths is None:
+        return samples
+    return samples.take(np.argsort(samples.lengths, kind="stable"))  # batches of like length need little padding
 
 
 def _varies(model: Runnable) -> bool:
