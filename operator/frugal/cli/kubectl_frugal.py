@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from frugal.cli.cost.command import add_one
-from frugal.cli.cost.source import Manifest, from_cluster
+from frugal.cli.cost.source import Found, from_cluster
 from frugal.cli.main import BAD_INPUT
 from frugal.errors import FrugalError
 
@@ -38,5 +38,5 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _objects(arguments: argparse.Namespace) -> list[Manifest]:
+def _objects(arguments: argparse.Namespace) -> Found:
     return from_cluster(kubeconfig=arguments.kubeconfig, namespace=arguments.namespace)

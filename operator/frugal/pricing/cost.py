@@ -5,7 +5,7 @@ Accruing is exact over any number of steps, up to the six decimal places that st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -144,8 +144,13 @@ def spent_since(cost: CostStatus, *, since: datetime, now: datetime) -> Decimal:
     Of the day in which `since` lies, the part after it is taken in proportion to time.
     """
     running = accrue(cost, hourly=cost.hourly, now=now, currency=cost.currency)
+    return spent_on(running.days, since=since, now=now)
+
+
+def spent_on(days: Iterable[DayCost], *, since: datetime, now: datetime) -> Decimal:
+    """Return what of these days was spent from `since` on; see `spent_since`."""
     total = NO_MONEY
-    for one in running.days:
+    for one in days:
         start = datetime.fromisoformat(one.day).replace(tzinfo=UTC)
         end = min(start + timedelta(days=1), now)
         length = hours_between(start, end)

@@ -8,16 +8,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from frugal.api.price_book import PriceBook
+from frugal.api.validation import parse_model
 from frugal.cli.cost.groups import grouped
 from frugal.cli.cost.html import page
-from frugal.cli.cost.lines import Line, lines_of
-from frugal.cli.cost.source import Manifest, from_cluster, from_state
+from frugal.cli.cost.lines import Line, lines_of, tracked_lines
+from frugal.cli.cost.source import Found, from_cluster, from_state
 from frugal.cli.cost.tables import Table, as_json, cost_table, idle_table, savings_table
 from frugal.cli.options import add_state, duration_seconds
+from frugal.decisions.tracked import tracked_run
 from frugal.pricing.cost import month_start
 from frugal.units import parse_rfc3339
 
-Source = Callable[[argparse.Namespace], list[Manifest]]
+Source = Callable[[argparse.Namespace], Found]
 
 _ABOUT = {
     "cost": (
@@ -65,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     now = datetime.now(UTC)  # noqa: TID251 (the moment to which figures are brought forward)
     since = arguments.since(now) if arguments.since is not None else month_start(now)
-    lines = lines_of(arguments.source(arguments), since=since, now=now)
+    lines = _lines(arguments.source(arguments), since=since, now=now)
     if getattr(arguments, "html", None) is not None:
         arguments.html.write_text(page(lines, now=now), encoding="utf-8")
         print(f"wrote {arguments.html}")
@@ -78,6 +83,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _lines(found: Found, *, since: datetime, now: datetime) -> tuple[Line, ...]:
+    """Return the lines of our objects, then those of the pods that opted in; raises InvalidObject for a bad book."""
+    book = None
+    if found.pods and found.prices is not None:
+        book = parse_model(PriceBook, yaml.safe_load(found.prices))
+    runs = [
+        tracked_run(
+            pod,
+            node_labels=found.node_labels.get(str((pod.get("spec") or {}).get("nodeName")), {}),
+            book=book,
+            used=found.used.get((pod["metadata"]["namespace"], pod["metadata"]["name"])),
+            now=now,
+        )
+        for pod in found.pods
+    ]
+    return (*lines_of(found.objects, since=since, now=now), *tracked_lines(runs, since=since, now=now))
+
+
 def _table(arguments: argparse.Namespace, lines: tuple[Line, ...], since: datetime) -> Table:
     if arguments.view == "savings":
         return savings_table(lines)
@@ -86,7 +109,7 @@ def _table(arguments: argparse.Namespace, lines: tuple[Line, ...], since: dateti
     return cost_table(grouped(lines, arguments.by), lines, since_text=f"{since:%m-%d}")
 
 
-def _chosen(arguments: argparse.Namespace) -> list[Manifest]:
+def _chosen(arguments: argparse.Namespace) -> Found:
     if arguments.cluster or arguments.kubeconfig:
         return from_cluster(kubeconfig=arguments.kubeconfig, namespace=arguments.namespace)
     return from_state(arguments.state, namespace=arguments.namespace)

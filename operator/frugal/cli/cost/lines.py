@@ -5,18 +5,20 @@ The same arithmetic as /metrics has: for the same moment both show the same cent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from statistics import fmean
 from typing import Any
 
 from pydantic import ValidationError
 
 from frugal.api.conditions import ConditionType
-from frugal.api.money import CostStatus, SavingsStatus
+from frugal.api.money import CostStatus, DayCost, SavingsStatus
 from frugal.api.status import CompressionJobStatus, InferenceDeploymentStatus
-from frugal.pricing.cost import accrue, month_start, rounded, spent_since
+from frugal.decisions.tracked import TrackedRun
+from frugal.pricing.cost import accrue, hours_between, month_start, next_month, rounded, spent_on, spent_since
 from frugal.units import HOURS_PER_MONTH, parse_rfc3339
 
 Manifest = Mapping[str, Any]
@@ -75,6 +77,14 @@ def lines_of(manifests: Iterable[Manifest], *, since: datetime, now: datetime) -
         if one["kind"] in (INFERENCE_DEPLOYMENT, COMPRESSION_JOB)
     ]
     return tuple(sorted(made, key=lambda one: (one.namespace, one.name, one.kind)))
+
+
+def tracked_lines(runs: Iterable[TrackedRun], *, since: datetime, now: datetime) -> tuple[Line, ...]:
+    """Return a line for each workload whose pods opted in: all pods of one controller together."""
+    found: dict[tuple[str, str, str, str], list[TrackedRun]] = {}
+    for run in runs:
+        found.setdefault((run.namespace, run.name, run.kind, run.currency), []).append(run)
+    return tuple(_tracked(ones, since, now) for _, ones in sorted(found.items()))
 
 
 def idle_hourly(by_resource: Mapping[str, Decimal], utilization: Mapping[str, float]) -> Decimal | None:
@@ -156,6 +166,48 @@ def _compression(manifest: Manifest, since: datetime, now: datetime) -> Line:
         days={f"{ended:%Y-%m-%d}": cost.amount},
         utilization=utilization,
     )
+
+
+def _tracked(runs: Sequence[TrackedRun], since: datetime, now: datetime) -> Line:
+    first = runs[0]
+    costing = [part for run in runs for part in run.hourly.by_resource().items() if part[1]]
+    by_resource = {
+        name: rounded(sum((part for key, part in costing if key == name), start=NOTHING)) for name, _ in costing
+    }
+    hourly = sum(by_resource.values(), start=NOTHING)
+    days: dict[str, Decimal] = {}
+    for one in (day for run in runs for day in run.days):
+        days[one.day] = days.get(one.day, NOTHING) + one.amount
+    month = sum((amount for day, amount in days.items() if day >= f"{month_start(now):%Y-%m-%d}"), start=NOTHING)
+    measured = [run.utilization for run in runs if run.utilization]
+    utilization = {
+        name: fmean(one[name] for one in measured if name in one)
+        for name in ("cpu", "memory")
+        if any(name in one for one in measured)
+    }
+    is_priced = not first.problem
+    return Line(
+        kind=first.kind,
+        namespace=first.namespace,
+        name=first.name,
+        labels=first.labels,
+        currency=first.currency,
+        hourly=hourly if is_priced else None,
+        by_resource=by_resource,
+        spent=_since(days, since, now) if is_priced else None,
+        month_to_date=month if is_priced else None,
+        forecast_month=month + rounded(hourly * hours_between(now, next_month(now))) if is_priced else None,
+        days=days,
+        utilization=utilization,
+        idle_hourly=idle_hourly(by_resource, utilization),
+        problem=first.problem,
+    )
+
+
+def _since(days: Mapping[str, Decimal], since: datetime, now: datetime) -> Decimal:
+    """Return what the days cost from `since` on; of the first day in proportion to time."""
+    kept = [DayCost(day=day, amount=amount) for day, amount in sorted(days.items())]
+    return spent_on(kept, since=since, now=now)
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
