@@ -110,7 +110,7 @@ def test_a_day_gets_what_it_cost_and_no_more() -> None:
 
     second = accrue(first, hourly=Decimal("0.20"), now=NOON + hours(18), currency="USD")
 
-    assert [(one.day, one.amount) for one in second.days] == [("2026-03-10", 6), ("2026-03-11", 3)]
+    assert {one.day: one.amount for one in second.days} == {"2026-03-10": Decimal(6), "2026-03-11": Decimal(3)}
     assert sum(one.amount for one in second.days) == second.month_to_date == 9
 
 
