@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from frugal.api.compression_steps import QuantizeStep
 from frugal_jobs.models.model import Model
-from frugal_jobs.models.tensor_error import TensorError
 from frugal_jobs.models.weights import Weight, weights_in, with_opset, with_plain_weights, with_products
 from frugal_jobs.techniques.context import Context
-from frugal_jobs.techniques.linear import error_of
 from frugal_jobs.techniques.quiet import quiet
+from frugal_jobs.techniques.replaced_weights import weight_errors
 from frugal_jobs.techniques.weights_only import NothingToQuantize, quantize_weights
 
 OLDEST_OPSET = 13
@@ -44,7 +42,7 @@ class DynamicInt8:
         source = with_products(with_plain_weights(with_opset(model.proto, OLDEST_OPSET)))
         with TemporaryDirectory(dir=context.folder) as folder, quiet():
             proto = _quantized(source, Path(folder) / "dynamic.onnx", per_channel=self.step.per_channel)
-        errors = _errors(source, proto)
+        errors = weight_errors(source, proto)
         left = [weight for weight in weights_in(proto) if weight.kind in ("recurrent", "convolutions")]
         errors += quantize_weights(proto, left, self.step)
         if not errors:
@@ -60,34 +58,6 @@ def _quantized(source: ModelProto, target: Path, *, per_channel: bool) -> ModelP
         extra_options=OPTIONS,
     )  # fmt: skip
     return onnx.load(target)
-
-
-def _errors(source: ModelProto, proto: ModelProto) -> tuple[TensorError, ...]:
-    """Return what each weight lost that ONNX Runtime's quantizer replaced by NAME_quantized and NAME_scale."""
-    after = {tensor.name: tensor for tensor in proto.graph.initializer}
-    found = []
-    for tensor in source.graph.initializer:
-        parts = [after.get(f"{tensor.name}_{part}") for part in ("quantized", "scale", "zero_point")]
-        if parts[0] is None or parts[1] is None or tensor.data_type != TensorProto.FLOAT:
-            continue
-        values = numpy_helper.to_array(tensor).astype(np.float64)
-        if parts[0].dims[:] != tensor.dims[:]:  # it keeps an LSTM's weights transposed
-            values = values.swapaxes(-1, -2)
-        codes, scale, zero = (numpy_helper.to_array(part).astype(np.float64) if part is not None else np.zeros(())
-                              for part in parts)  # fmt: skip
-        spread = _spread(scale.shape, values.shape)
-        restored = (codes - zero.reshape(spread)) * scale.reshape(spread)
-        beyond = np.abs(values - restored) > (0.5 + 1e-6) * scale.reshape(spread)
-        found.append(error_of(tensor.name, values, restored, bits=8, clipped=beyond))
-    return tuple(found)
-
-
-def _spread(scales: tuple[int, ...], shape: tuple[int, ...]) -> list[int]:
-    """Return the shape in which scales per tensor or per channel spread over a weight."""
-    if int(np.prod(scales)) == 1:
-        return [1] * len(shape)
-    axis = max(place for place, size in enumerate(shape) if size == int(np.prod(scales)))
-    return [size if place == axis else 1 for place, size in enumerate(shape)]
 
 
 def _notes(proto: ModelProto, packed: list[Weight]) -> tuple[str, ...]:

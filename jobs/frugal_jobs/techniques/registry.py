@@ -50,6 +50,10 @@ def _quantizer(step: QuantizeStep) -> Technique:
         from frugal_jobs.techniques.weights_only import WeightsOnly
 
         return WeightsOnly(step)
+    if step.mode == "aware":
+        from frugal_jobs.techniques.quantization_aware import QuantizationAware
+
+        return QuantizationAware(step)
     from frugal_jobs.techniques.static_int8 import StaticInt8
 
     return StaticInt8(step)
