@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +27,8 @@ from typing import Any
 from bench.figures import Figure, Goal, write
 from frugal.decisions.snapshot import Children, Manifest
 from frugal.loop.engine import Engine
-from frugal.loop.ports import INFERENCE_DEPLOYMENT, ObjectKey, Reading, Workload
+from frugal.loop.fleet import fleet_snapshot
+from frugal.loop.ports import INFERENCE_DEPLOYMENT, History, ObjectKey, Reading, Workload
 from frugal.settings import Settings
 from frugal.telemetry.client import PrometheusClient
 from frugal.telemetry.credentials import Credentials
@@ -96,6 +97,9 @@ class Timed:
         self.wall_seconds, self.cpu_seconds = time.monotonic() - started, time.process_time() - worked
         return reading
 
+    async def history(self, workloads: tuple[Workload, ...], *, now: datetime) -> Mapping[ObjectKey, History]:
+        return {workload.key: () for workload in workloads}  # every workload has its checkpoint
+
 
 async def measure(url: str, workloads: int) -> dict[str, float]:
     """Return what a tick takes in this process, on one core."""
@@ -108,7 +112,7 @@ async def measure(url: str, workloads: int) -> dict[str, float]:
     for _ in range(TICKS):
         started, worked = time.monotonic(), time.process_time()
         await engine.tick()
-        snapshot = engine.fleet()
+        snapshot, _ = fleet_snapshot(engine.see())
         wall.append(time.monotonic() - started)
         cpu.append(time.process_time() - worked)
         await asyncio.sleep(SCRAPE_SECONDS)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from frugal.decisions.compression import plan_compression
 from frugal.decisions.inference import plan_inference
@@ -39,6 +40,7 @@ from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
 
 RECONCILE_SECONDS = 60.0  # one look at one object; its longest call to the API takes a third of it
+RECALLED_AT_A_TIME = 20  # workloads whose past is asked for in one tick: about 150,000 samples
 NO_INSTRUMENTS = NoInstruments()
 STOP_SECONDS = 10.0  # what is in hand may end; Kubernetes grants 30 s between SIGTERM and SIGKILL
 
@@ -114,9 +116,18 @@ class Engine:
         """Read the telemetry of every InferenceDeployment that has pods, and look again at those that it tells of."""
         workloads = tuple(self._workloads())
         now = self._clock()
+        await self._recall(workloads, now)
         reading = self._on_kinds(await self._telemetry.read(workloads, now=now), workloads)
         for key in self._measurements.take(reading, now=now):
             self.queue.add(key)
+
+    async def _recall(self, workloads: tuple[Workload, ...], now: datetime) -> None:
+        """Learn the past of some of the workloads whose checkpoint is lost."""
+        lost = [one for one in workloads if self._measurements.is_to_recall(one.key)][:RECALLED_AT_A_TIME]
+        if lost:
+            past = await self._telemetry.history(tuple(lost), now=now)
+            for one in lost:
+                self._measurements.recall(one.key, past.get(one.key))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then end what is in hand within STOP_SECONDS; a cancellation ends at once."""

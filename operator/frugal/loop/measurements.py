@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from frugal.decisions.snapshot import Children, Measured
-from frugal.loop.ports import ObjectKey, Reading
+from frugal.loop.ports import History, ObjectKey, Reading
 from frugal.resources.checkpoint import find_checkpoint, saved_state
 from frugal.sizing.samples import Observation
 from frugal.sizing.state import WorkloadState
+
+RECALL_TRIES = 3  # ticks
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +23,7 @@ class Measurements:
 
     def __init__(self) -> None:
         self._measured: dict[ObjectKey, Measured | None] = {}
+        self._to_recall: dict[ObjectKey, int] = {}  # without a checkpoint: how often to ask for their past
         self.ages_seconds: Mapping[str, float] = {}  # by input: age of the newest sample at the newest reading
 
     def of(self, key: ObjectKey, children: Children) -> Measured | None:
@@ -31,6 +34,8 @@ class Measurements:
             self._measured[key] = (
                 Measured(state=state, observed_at=last_at) if state is not None and last_at is not None else None
             )
+            if self._measured[key] is None:
+                self._to_recall[key] = RECALL_TRIES
         return self._measured[key]
 
     def known(self, key: ObjectKey) -> Measured | None:
@@ -40,6 +45,27 @@ class Measurements:
     def forget(self, key: ObjectKey) -> None:
         """Drop what was learnt of a workload that is gone."""
         self._measured.pop(key, None)
+        self._to_recall.pop(key, None)
+
+    def is_to_recall(self, key: ObjectKey) -> bool:
+        """Whether this workload has no checkpoint, and its past was not told yet."""
+        return key in self._to_recall
+
+    def recall(self, key: ObjectKey, past: History | None) -> None:
+        """Learn a workload's past anew, instead of the little that was learnt since; None: it could not be told now."""
+        tries = self._to_recall.pop(key, 0)
+        if past is None and tries > 1:
+            self._to_recall[key] = tries - 1
+        if not past:
+            return
+        state = WorkloadState.empty()
+        for observation in past:
+            state = state.observe(observation)
+        before = self._measured.get(key)
+        if before is not None:
+            self._measured[key] = replace(before, state=state)
+        elif state.last_at is not None:
+            self._measured[key] = Measured(state=state, observed_at=state.last_at)
 
     def take(self, reading: Reading, *, now: datetime) -> Iterator[ObjectKey]:
         """Learn from a reading, and yield each workload that it tells something new of."""

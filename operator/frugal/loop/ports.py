@@ -101,8 +101,15 @@ class Reading:
     ages_seconds: Mapping[str, float]  # by input, such as prometheus or pods: age of the newest sample
 
 
+History = tuple[Observation, ...]
+"""What happened to one workload, oldest first."""
+
+
 class Telemetry(Protocol):
     """Where measurements come from. Never raises for one workload's fault: that is a problem in the reading."""
 
     async def read(self, workloads: tuple[Workload, ...], *, now: datetime) -> Reading:
         """Return what happened since the last call, for every workload in bulk."""
+
+    async def history(self, workloads: tuple[Workload, ...], *, now: datetime) -> Mapping[ObjectKey, History]:
+        """Return what happened to workloads before `now`; one that is not in the answer could not be told of now."""

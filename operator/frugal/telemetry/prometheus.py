@@ -7,18 +7,22 @@ as for pods that are scraped directly, so that a missed tick loses nothing. A ti
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 
 from frugal.errors import TelemetryError
-from frugal.loop.ports import Reading, Workload
+from frugal.loop.ports import History, ObjectKey, Reading, Workload
 from frugal.telemetry.client import Asked, PrometheusClient, PrometheusSession
 from frugal.telemetry.deltas import Deltas, Look, ready_pods
+from frugal.telemetry.history import history
 from frugal.telemetry.promql import PRESENCE, Queries, queries
 from frugal.telemetry.sources.gpu import PodName
 from frugal.telemetry.tick import ComputeTimes, Presence, Tick
 
 LARGEST_SKEW_SECONDS = 60.0  # beyond it ages and staleness mean nothing
+
+_log = logging.getLogger(__name__)
 
 
 class PrometheusTelemetry:
@@ -42,6 +46,15 @@ class PrometheusTelemetry:
         else:
             looks = {workload.key: _look(workload, tick, self._computed.increases) for workload in workloads}
         return self._deltas.reading(workloads, looks, source="prometheus", now=now)
+
+    async def history(self, workloads: tuple[Workload, ...], *, now: datetime) -> Mapping[ObjectKey, History]:
+        """Return what happened to workloads that nothing is known of; nothing while Prometheus cannot say."""
+        try:
+            async with self._client.session() as session:
+                return await history(session, workloads, now=now.timestamp())
+        except TelemetryError as error:
+            _log.warning("what %d workloads did earlier is not known: %s", len(workloads), error)
+            return {}
 
     async def _tick(self, workloads: tuple[Workload, ...], now: datetime) -> Tick:
         """Return where every pod stands at one moment of Prometheus' clock."""

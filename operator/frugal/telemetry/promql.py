@@ -46,12 +46,27 @@ class Queries:
 
 
 def queries(workloads: Iterable[Workload], *, are_recorded: bool) -> Queries:
-    """Return the queries that cover all workloads: by namespace and container, never by pod."""
+    """Return the queries that cover all workloads: by namespace and container, never by pod.
+
+    They ask for every card of the cluster: other people's pods may share one with ours.
+    """
+    return _queries(workloads, are_recorded=are_recorded, pods="", window=PEAK_WINDOW)
+
+
+def past_queries(workloads: Iterable[Workload], *, pods: str, step_seconds: int) -> Queries:
+    """Return the queries for what pods whose names match `pods` did, and cards that each of them had to itself."""
+    return _queries(workloads, are_recorded=False, pods=pods, window=f"{step_seconds}s")
+
+
+def _queries(workloads: Iterable[Workload], *, are_recorded: bool, pods: str, window: str) -> Queries:
     seen = tuple(workloads)
-    pods = [pod for workload in seen for pod in workload.pods]
-    containers = {container["name"] for pod in pods for container in pod["spec"]["containers"]}
-    inside = f"namespace=~{any_of({pod['metadata']['namespace'] for pod in pods})}"
-    cpu, cpu_at, memory = _recorded(inside) if are_recorded else _raw(f"{inside},container=~{any_of(containers)}")
+    manifests = [pod for workload in seen for pod in workload.pods]
+    containers = {container["name"] for pod in manifests for container in pod["spec"]["containers"]}
+    inside = f"namespace=~{any_of({pod['metadata']['namespace'] for pod in manifests})}"
+    if pods:
+        inside += f",pod=~{_quoted(pods)}"
+    asked = _recorded(inside) if are_recorded else _raw(f"{inside},container=~{any_of(containers)}", window)
+    cpu, cpu_at, memory = asked
     own = declared_runtimes(seen)
     known = {PROCESS_CPU, PROCESS_MEMORY}.union(*(runtime.names for runtime in RUNTIMES))
     labels = ", ".join(_SERVER_LABELS)
@@ -61,7 +76,7 @@ def queries(workloads: Iterable[Workload], *, are_recorded: bool) -> Queries:
         memory_bytes=memory,
         server=f"max by ({labels}) ({{__name__=~{any_of(known)},{inside}}})",
         server_at=_scraped_at([*RUNTIMES, *own], inside),
-        gpu=f"max by (__name__, {', '.join(GPU_LABELS)}) ({{__name__=~{any_of(GPU_METRICS)}}})",
+        gpu=_cards(pods),
         declared=f"{{__name__=~{any_of(set().union(*(one.names for one in own)))},{inside}}}" if own else "",
     )
 
@@ -103,10 +118,18 @@ def _quoted(pattern: str) -> str:
     return f'"{escaped}"'
 
 
-def _raw(container: str) -> tuple[str, str, str]:
+def _cards(pods: str) -> str:
+    """Return what all cards do, or those that pods had to themselves, whose names match under either label."""
+    names = f"__name__=~{any_of(GPU_METRICS)}"
+    labels = ("pod", "exported_pod") if pods else ()
+    selectors = [f'{{{names},vgpu="",{label}=~{_quoted(pods)}}}' for label in labels] or [f"{{{names}}}"]
+    return " or ".join(f"max by (__name__, {', '.join(GPU_LABELS)}) ({one})" for one in selectors)
+
+
+def _raw(container: str, window: str) -> tuple[str, str, str]:
     """Return CPU, its time and memory from the kubelet's series; the inner max drops what a second scraper saw."""
     cpu = f"container_cpu_usage_seconds_total{{{container}}}"
-    memory = f"max_over_time(container_memory_working_set_bytes{{{container}}}[{PEAK_WINDOW}])"
+    memory = f"max_over_time(container_memory_working_set_bytes{{{container}}}[{window}])"
     return (
         f"sum by (namespace, pod) (max by (namespace, pod, container) ({cpu}))",
         f"max by (namespace, pod) (timestamp({cpu}))",

@@ -11,7 +11,7 @@ import aiohttp
 
 from frugal.decisions.snapshot import Manifest
 from frugal.errors import TelemetryError
-from frugal.loop.ports import Clock, Reading, Workload
+from frugal.loop.ports import Clock, History, ObjectKey, Reading, Workload
 from frugal.telemetry.counters import PodCounters, pod_counters
 from frugal.telemetry.deltas import Deltas, Look, ready_pods
 from frugal.telemetry.exposition import parse_exposition
@@ -73,6 +73,10 @@ class PodScraper:
             figures, faults = await self._kubelets.figures(hosts)
             by_key = {one.key: _with_kubelet(one, by_key[one.key], figures, faults) for one in workloads}
         return self._deltas.reading(workloads, by_key, source="pods", now=now)
+
+    async def history(self, workloads: tuple[Workload, ...], *, now: datetime) -> Mapping[ObjectKey, History]:
+        """Return an empty past for each: pods know none."""
+        return {workload.key: () for workload in workloads}
 
     async def _look(self, session: aiohttp.ClientSession, places: asyncio.Semaphore, workload: Workload) -> Look:
         pods = ready_pods(workload)
