@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from frugal.api.compression_job import CompressionJobSpec, Metric, Runtime, StrategyMode
+from frugal.api.compression_job import CompressionJobSpec, Metric, StrategyMode
 from frugal.api.request import CompressionRequest
 from frugal.api.result import (
     Artifact,
@@ -19,24 +20,27 @@ from frugal.api.result import (
 )
 from frugal_artifacts.storage import Storage
 from frugal_jobs import machine
+from frugal_jobs.assembly import Assembly, TargetUnavailable
 from frugal_jobs.datasets.provision import Provision, is_shared, provide
 from frugal_jobs.environment import PodEnvironment
 from frugal_jobs.errors import Unsupported, UnusableData
 from frugal_jobs.evaluation.bounds import samples_needed
 from frugal_jobs.evaluation.quality import score_for
 from frugal_jobs.models.loading import Original, load
-from frugal_jobs.models.model import Model
+from frugal_jobs.models.model import Model, Runnable
 from frugal_jobs.progress import Progress
 from frugal_jobs.report.page import page_of
 from frugal_jobs.report.publication import publish_model, publish_report
 from frugal_jobs.report.wording import rejection_sentence, verdict_sentence
 from frugal_jobs.search import choice
 from frugal_jobs.search.advice import advice, family
-from frugal_jobs.search.measuring import scale_for
+from frugal_jobs.search.measuring import Scale, scale_for
 from frugal_jobs.search.objective import Gains, gains_nothing, limits_of, outside_limits, score
+from frugal_jobs.search.per_target import float_steps
 from frugal_jobs.search.search import Budget, Search
 from frugal_jobs.search.study import Study, Trial
 from frugal_jobs.search.workers import Crew, Means
+from frugal_jobs.shelf import Shelf, native
 from frugal_jobs.techniques.context import Context
 from frugal_jobs.usage import Meter
 from frugal_jobs.verification import Verifier
@@ -46,7 +50,10 @@ if TYPE_CHECKING:
     from frugal_jobs.datasets.samples import Samples
     from frugal_jobs.techniques.distillation import Teacher
 
+NATIVE = "onnxruntime/cpu"  # the target in which the search itself measures
 REPORT_SECONDS = 3.0  # writing report and artifact, on a slow store
+TARGET_SECONDS = 120.0  # of another target: four conversions at about 20 s, measurements and answers
+TARGET_SHARE = 0.2  # of the timeout at most, for each
 RESERVED_SHARE = 0.4  # of the timeout at most: on a busy machine a candidate and one verification are worth more
 RESERVED_ANSWERS = 3.0  # verifications of candidates whose time is set aside, in units of the baseline's
 
@@ -55,7 +62,8 @@ RESERVED_ANSWERS = 3.0  # verifications of candidates whose time is set aside, i
 class Verdict:
     """What verification ended with; `published` is what it measured of the model that may be published."""
 
-    model: Model | None = None
+    model: Runnable | None = None
+    reason: str = ""  # why the target could not be tried at all
     best: Best | None = None
     published: Candidate | None = None
     judged: tuple[Candidate, ...] = ()
@@ -69,7 +77,7 @@ class Judged:
 
     trial: Trial
     answer: Answer
-    model: Model
+    model: Runnable
     candidate: Candidate
 
 
@@ -102,9 +110,9 @@ class Work:
         provision = provide(self.spec, model=original.model, storage=self.storage, folder=self.pod.work)
         hint = advice(original.model.operator_counts(), can_train=provision.training is not None)
         self.progress.advice(hint)
-        self._search(original, provision, figures)
-        verdict = self._verify(verifier, figures)
-        return self._publish(verdict, figures, hint)
+        scale = self._search(original, provision, figures)
+        verdicts = {str(target): self._target(str(target), scale, provision, verifier) for target in self.spec.targets}
+        return self._publish(verdicts, figures, hint)
 
     def _verifier(self, baseline: Model) -> Verifier:
         path = self.pod.work / "baseline.onnx"
@@ -123,7 +131,35 @@ class Work:
         self.progress.baseline(record.baseline)
         return record.baseline
 
-    def _search(self, original: Original, provision: Provision, figures: ModelFigures) -> None:
+    def _target(self, name: str, scale: Scale, provision: Provision, verifier: Verifier) -> Verdict:
+        """Return how one target ended; each succeeds or fails for itself."""
+        assert self.study.record.baseline is not None
+        if name == NATIVE:
+            return self._verify(native(name, self.study, verifier, self.study.record.baseline, self.pod.work))
+        assembly = Assembly(
+            spec=self.spec, pod=self.pod, study=self.study, progress=self.progress, scale=scale,
+            calibration=provision.calibration, seconds_left=self._time_for(name),
+        )  # fmt: skip
+        try:
+            shelf = assembly.shelf(name, verifier)
+        except TargetUnavailable as error:
+            self.progress.warning(str(error))
+            return Verdict(reason=str(error))
+        self._save()
+        return self._verify(shelf)
+
+    @property
+    def _foreign(self) -> list[str]:
+        """The targets other than ONNX Runtime, in the order of the spec."""
+        return [str(target) for target in self.spec.targets if str(target) != NATIVE]
+
+    def _time_for(self, name: str) -> Callable[[], float]:
+        """Return what tells the seconds that target `name` still has."""
+        to_come = len(self._foreign) - self._foreign.index(name) - 1
+        end = self._budget(targets_to_come=to_come).end
+        return lambda: end - time.monotonic()
+
+    def _search(self, original: Original, provision: Provision, figures: ModelFigures) -> Scale:
         self.progress.phase("Searching", f"{self.spec.strategy.search.trials} trials at most")
         limits = limits_of(self.spec.objective, self.spec.profile)
         scale = scale_for(
@@ -140,12 +176,22 @@ class Work:
         )  # fmt: skip
         with self._crew(original.model, provision) as crew:
             search = Search(
-                scale=scale, context=context, study=self.study, progress=self.progress, budget=self._budget(),
+                scale=scale, context=context, study=self.study, progress=self.progress,
+                budget=self._budget(targets_to_come=len(self._foreign)),
                 trials_at_most=self.spec.strategy.search.trials, kind=family(original.model.operator_counts()),
                 crew=None if provision.training is None or is_pipeline else crew,
             )  # fmt: skip
             search.run()
+            if is_pipeline and self._foreign:
+                self._float_pipeline(search)
         self._save()
+        return scale
+
+    def _float_pipeline(self, search: Search) -> None:
+        """Make what the other targets quantize in their own way: the pipeline without its last quantization."""
+        steps = float_steps(self.spec.strategy.pipeline)
+        if steps:
+            search.attempt([step.to_json() for step in steps])
 
     def _crew(self, baseline: Model, provision: Provision) -> Crew:
         """Return as many workers as candidates may be tried at a time, and as there are cores; none is started yet."""
@@ -172,28 +218,30 @@ class Work:
                 f"candidates seem to lose"
             )
 
-    def _budget(self) -> Budget:
-        """Return the time for searching: what the timeout leaves after earlier attempts, verification and report."""
+    def _budget(self, *, targets_to_come: int) -> Budget:
+        """Return the time that the timeout leaves after earlier attempts, verification, report and later targets."""
         record = self.study.record
         timeout = self.spec.strategy.search.timeout.seconds
         reserve = min(RESERVED_ANSWERS * record.baseline_seconds + REPORT_SECONDS, RESERVED_SHARE * timeout)
+        reserve += targets_to_come * min(TARGET_SECONDS, TARGET_SHARE * timeout)
         left = timeout - record.usage.wall_seconds - reserve
         return Budget(end=time.monotonic() + left)
 
-    def _verify(self, verifier: Verifier, figures: ModelFigures) -> Verdict:
+    def _verify(self, shelf: Shelf) -> Verdict:
         """Return the best of the candidates that passed before the first that failed, in an order fixed beforehand.
 
         Each is judged at the full confidence, which holds for all together because the order is fixed and the first
         loss that is too large ends it. A pod that goes on after a kill repeats the same tests on the same samples.
         """
-        self.progress.phase("Verifying", "judging the exported file in a fresh process on evaluation data")
+        self.progress.phase("Verifying", f"{shelf.name}: judging the file in a fresh process on evaluation data")
         passed: list[Judged] = []
         judged: list[Candidate] = []
-        for trial in self._sequence():
-            answer, model = self._judged(verifier, trial, self.spec.objective.confidence)
-            objection = self._objection(answer, model, figures)
-            verdict = objection or f"verified on {figures.samples:,} evaluation samples"
-            judged.append(self._candidate(trial, answer, model, figures, verdict))
+        for trial in shelf.sequence(self.spec.objective.max_loss, save=self._save):
+            model = shelf.opened(trial)
+            answer = shelf.judged(model, self.spec.objective.confidence)
+            objection = self._objection(answer, model, shelf.figures)
+            verdict = objection or f"verified on {shelf.figures.samples:,} evaluation samples"
+            judged.append(self._candidate(trial, answer, model, verdict))
             if not objection:
                 passed.append(Judged(trial, answer, model, judged[-1]))
                 continue
@@ -201,16 +249,6 @@ class Work:
             if self._loses_too_much(answer):
                 break
         return self._best_of(passed, judged)
-
-    def _sequence(self) -> list[Trial]:
-        """Return the trials to verify, in the order that the first attempt fixed."""
-        record = self.study.record
-        if record.sequence is None:
-            chosen = choice.sequence(record.trials, max_loss=self.spec.objective.max_loss)
-            record.sequence = [trial.key for trial in chosen]
-            self._save()  # before any answer is known
-        by_key = {trial.key: trial for trial in record.trials}
-        return [by_key[key] for key in record.sequence]
 
     def _best_of(self, passed: list[Judged], judged: list[Candidate]) -> Verdict:
         """Return the verdict: of those that passed, what counts least; every one of them is surely good enough."""
@@ -224,20 +262,14 @@ class Work:
             confidence=self.spec.objective.confidence, cpu_per_wall=best.answer.cpu_per_wall,
         )  # fmt: skip
 
-    def _judged(self, verifier: Verifier, trial: Trial, confidence: float) -> tuple[Answer, Model]:
-        model = self.study.model(trial)
-        path = self.pod.work / "candidate.onnx"
-        path.write_bytes(model.content)
-        return verifier.candidate_answer(path, confidence=confidence), model
-
-    def _gains(self, answer: Answer, model: Model, trial: Trial) -> Gains:
+    def _gains(self, answer: Answer, model: Runnable, trial: Trial) -> Gains:
         return Gains(
             latency=answer.latency_ratio or 0.0,
             size=trial.candidate.size_ratio * (trial.size_bytes or model.size_bytes) / model.size_bytes,
             flops=trial.candidate.flops_ratio,
         )
 
-    def _objection(self, answer: Answer, model: Model, figures: ModelFigures) -> str:
+    def _objection(self, answer: Answer, model: Runnable, figures: ModelFigures) -> str:
         """Return why what verification measured may not be published; empty when it may."""
         objective = self.spec.objective
         assert answer.candidate is not None
@@ -254,7 +286,7 @@ class Work:
         assert answer.loss_upper_bound is not None
         return answer.loss_upper_bound > self.spec.objective.max_loss
 
-    def _candidate(self, trial: Trial, answer: Answer, model: Model, figures: ModelFigures, verdict: str) -> Candidate:
+    def _candidate(self, trial: Trial, answer: Answer, model: Runnable, verdict: str) -> Candidate:
         gains = self._gains(answer, model, trial)
         loss = answer.loss or 0.0
         return Candidate(
@@ -269,44 +301,61 @@ class Work:
             size_ratio=judged.size_ratio, latency_ratio=judged.latency_ratio, flops_ratio=judged.flops_ratio,
         )  # fmt: skip
 
-    def _publish(self, verdict: Verdict, figures: ModelFigures, hint: str) -> CompressionResult:
-        """Return the result after artifact and report are at the output; the artifact first."""
-        self.progress.phase(
-            "Publishing", "writing the report" if verdict.model is None else "writing artifact and report"
-        )
-        artifacts = [self._artifact(verdict.model)] if verdict.model else []
+    def _publish(self, verdicts: Mapping[str, Verdict], figures: ModelFigures, hint: str) -> CompressionResult:
+        """Return the result after artifacts and report are at the output; the artifacts first.
+
+        One target that failed keeps the job from success; what the others published stays.
+        """
+        self.progress.phase("Publishing", "writing artifacts and report")
+        artifacts = [self._artifact(name, one.model) for name, one in verdicts.items() if one.model is not None]
+        main = next((one for one in verdicts.values() if one.model is not None), next(iter(verdicts.values())))
         result = CompressionResult(
-            verdict=ResultVerdict.SUCCEEDED if verdict.model else ResultVerdict.REJECTED,
-            message=self._sentence(verdict)[:1024], inputs_hash=self.request.inputs_hash, advice=hint, baseline=figures,
-            best=verdict.best, artifacts=artifacts, trials=len(self.study.record.trials), usage=self.meter.now(),
+            verdict=ResultVerdict.SUCCEEDED if len(artifacts) == len(verdicts) else ResultVerdict.REJECTED,
+            message=self._sentence(verdicts)[:1024], inputs_hash=self.request.inputs_hash, advice=hint,
+            baseline=figures, best=main.best, artifacts=artifacts, trials=self._trials, usage=self.meter.now(),
         )  # fmt: skip
-        report = self._report(result, verdict)
-        page = page_of(report, published=verdict.published, max_loss=self.spec.objective.max_loss)
+        report = self._report(result, main, verdicts)
+        page = page_of(report, published=main.published, max_loss=self.spec.objective.max_loss)
         uri, digest = publish_report(self.storage, self.spec.output.uri, report, page)
         result = result.model_copy(update={"report_uri": uri, "report_sha256": digest})
         self.study.record.result = result
         self._save()
         return result
 
-    def _artifact(self, model: Model) -> Artifact:
-        return publish_model(self.storage, self.spec.output.uri, model, target=str(self.spec.targets[0]))
+    def _artifact(self, target: str, model: Runnable) -> Artifact:
+        return publish_model(self.storage, self.spec.output.uri, model, target=target)
 
-    def _sentence(self, verdict: Verdict) -> str:
-        max_loss = self.spec.objective.max_loss
+    @property
+    def _trials(self) -> int:
+        record = self.study.record
+        return len(record.trials) + sum(len(target.trials) for target in record.targets.values())
+
+    def _sentence(self, verdicts: Mapping[str, Verdict]) -> str:
+        """Return what to tell: the verdict, or one for each target."""
+        told = {name: self._told(name, one) for name, one in verdicts.items()}
+        return next(iter(told.values())) if len(told) == 1 else " ".join(f"{name}: {one}" for name, one in told.items())
+
+    def _told(self, name: str, verdict: Verdict) -> str:
+        max_loss, record = self.spec.objective.max_loss, self.study.record
+        if verdict.reason:
+            return verdict.reason
         if verdict.best is not None:
             return verdict_sentence(verdict.best, max_loss=max_loss, confidence=verdict.confidence)
-        candidates = [trial.candidate for trial in self.study.record.trials]
+        trials = record.trials if name == NATIVE else record.targets[name].trials
+        candidates = [trial.candidate for trial in trials]
         return rejection_sentence(candidates, verified=len(verdict.judged), max_loss=max_loss)
 
-    def _report(self, result: CompressionResult, verdict: Verdict) -> Report:
-        searched = [trial.candidate for trial in self.study.record.trials]
+    def _report(self, result: CompressionResult, main: Verdict, verdicts: Mapping[str, Verdict]) -> Report:
+        record = self.study.record
+        all_trials = [record.trials, *(target.trials for target in record.targets.values())]
+        searched = [trial.candidate for trials in all_trials for trial in trials]
         front = choice.pareto_front([one for one in searched if one.figures is not None])
-        seed = self.spec.strategy.search.seed
+        judged = [candidate for verdict in verdicts.values() for candidate in verdict.judged]
         return Report(
             namespace=self.request.namespace, name=self.request.name, inputs_hash=self.request.inputs_hash,
-            result=result, candidates=[*searched, *verdict.judged], front=front,
-            pipeline=list(verdict.model.steps) if verdict.model else [],
-            environment=machine.environment(seed=seed, cpu_per_wall=verdict.cpu_per_wall),
+            result=result, candidates=[*searched, *judged], front=front,
+            pipeline=list(main.model.steps) if main.model else [],
+            environment=machine.environment(seed=self.spec.strategy.search.seed, cpu_per_wall=main.cpu_per_wall),
             warnings=self.progress.warnings,
         )  # fmt: skip
 
@@ -342,12 +391,6 @@ def check_enough(spec: CompressionJobSpec, figures: ModelFigures) -> None:
 def check_supported(spec: CompressionJobSpec) -> None:
     """Return when this version does all that the spec asks; raises Unsupported."""
     score_for(spec.objective.metric)
-    for number, target in enumerate(spec.targets):
-        if target.runtime is not Runtime.ONNXRUNTIME or target.device != "cpu":
-            raise Unsupported(
-                field=f"spec.targets[{number}]", value=str(target), fault="is not made yet",
-                remedy="use {runtime: onnxruntime, device: cpu}",
-            )  # fmt: skip
     if spec.distillation.student:
         raise Unsupported(
             field="spec.distillation.student", value=spec.distillation.student,

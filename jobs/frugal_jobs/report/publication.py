@@ -6,13 +6,15 @@ import hashlib
 
 from frugal.api.result import Artifact, Report
 from frugal_artifacts.storage import Storage
-from frugal_jobs.models.model import Model
+from frugal_jobs.models.model import Runnable
+from frugal_jobs.targets.built import Built
 
 
-def publish_model(storage: Storage, output_uri: str, model: Model, *, target: str) -> Artifact:
+def publish_model(storage: Storage, output_uri: str, model: Runnable, *, target: str) -> Artifact:
     """Return the published file; writing it twice is writing it once. Raises ArtifactError."""
     digest = hashlib.sha256(model.content).hexdigest()
-    uri = f"{output_uri.rstrip('/')}/sha256/{digest}/model.onnx"
+    extension = model.extension if isinstance(model, Built) else ".onnx"
+    uri = f"{output_uri.rstrip('/')}/sha256/{digest}/model{extension}"
     storage.write_bytes(uri, model.content)
     return Artifact(target=target, uri=uri, sha256=digest, size_bytes=model.size_bytes, verified=True)
 

@@ -17,7 +17,7 @@ from frugal_jobs.evaluation.figures import figures_of
 from frugal_jobs.evaluation.latency import compare
 from frugal_jobs.evaluation.memory import inference_memory
 from frugal_jobs.evaluation.quality import AGAINST_ORIGINAL, Loss, class_scores, disagreement_of, loss_between
-from frugal_jobs.models.model import Model
+from frugal_jobs.models.model import Model, Runnable
 from frugal_jobs.models.running import blank_feed, outputs_of
 from frugal_jobs.search.objective import Gains, gains_nothing, needs_memory, outside_limits, score
 from frugal_jobs.search.space import has_trained
@@ -49,14 +49,15 @@ class Scale:
     validation: Samples | None
     baseline_outputs: NDArray[np.generic] | None
     evaluation_samples: int
+    rival: Runnable | None = None  # what latency is compared with, where that is not the baseline in ONNX Runtime
     inflation_points: float = 0.0  # by which the original is better on validation rows because it was trained on them
 
-    def weigh(self, model: Model) -> Measured:
+    def weigh(self, model: Runnable) -> Measured:
         """Return the figures of `model`; raises what ONNX Runtime raises when it cannot run."""
-        objection = onnxruntime_cpu.objection(model)
+        objection = onnxruntime_cpu.objection(model) if isinstance(model, Model) else ""
         loss, figures = self._quality(model)
         loss = self._corrected(loss, model)
-        measured = compare(self.baseline, model, self._feed(), seconds=LATENCY_SECONDS)
+        measured = compare(self.rival or self.baseline, model, self._feed(), seconds=LATENCY_SECONDS)
         memory = inference_memory(model) if self.baseline_memory is not None else None
         figures = figures.model_copy(
             update={
@@ -79,7 +80,7 @@ class Scale:
         )  # fmt: skip
         return Measured(candidate=candidate, expected_bound=bound, objection=objection)
 
-    def _corrected(self, loss: Loss | None, model: Model) -> Loss | None:
+    def _corrected(self, loss: Loss | None, model: Runnable) -> Loss | None:
         """Return the loss as it would be on rows that the original never saw.
 
         Quantization keeps what the original learnt by heart, training on other rows forgets it.
@@ -99,7 +100,7 @@ class Scale:
             memory=self.baseline_memory / max(memory, 1) if self.baseline_memory and memory is not None else None,
         )
 
-    def _quality(self, model: Model) -> tuple[Loss | None, ModelFigures]:
+    def _quality(self, model: Runnable) -> tuple[Loss | None, ModelFigures]:
         """Return the loss on validation samples, if there are any, and all figures but latency and memory."""
         bare = ModelFigures(parameters=model.parameters, flops=self._flops(model), size_bytes=model.size_bytes)
         if self.validation is None or self.baseline_outputs is None:
@@ -120,7 +121,7 @@ class Scale:
         figures = figures_of(model, outputs, labels, task=self.spec.model.task, metric=objective.metric)
         return loss, figures
 
-    def _flops(self, model: Model) -> float | None:
+    def _flops(self, model: Runnable) -> float | None:
         from frugal_jobs.evaluation.flops import flops_of
 
         return flops_of(model)
@@ -154,7 +155,7 @@ class Scale:
     def _feed(self) -> dict[str, NDArray[np.generic]]:
         if self.validation is None:
             return blank_feed(self.baseline)
-        return self.validation.at(np.zeros(self.baseline.inputs[0].shape[0] or 1, np.int64))
+        return self.validation.at(np.full(self.baseline.inputs[0].shape[0] or 1, self.validation.typical()))
 
 
 def scale_for(  # a scale is made of all of these

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from frugal.api.compression_steps import QuantizeStep
 from frugal.api.result import Candidate, CompressionResult, ModelFigures, Usage
 from frugal_artifacts.errors import ArtifactMissing, InvalidUri, StorageDenied
 from frugal_artifacts.storage import Storage
 from frugal_jobs.errors import UnusableOutput
 from frugal_jobs.models.loading import from_bytes
 from frugal_jobs.models.model import Model
+from frugal_jobs.targets.built import Built, Form, RuntimeTarget
 
 
 class Trial(BaseModel):
@@ -38,6 +40,24 @@ class Trial(BaseModel):
         return not self.objection
 
 
+class TargetRecord(BaseModel):
+    """What was paid for in a target other than ONNX Runtime."""
+
+    trials: list[Trial] = []
+    sequence: list[str] | None = None  # keys in the order of verification, fixed before the first
+
+    def has(self, key: str) -> bool:
+        """Return whether this trial was already paid for."""
+        return any(trial.key == key for trial in self.trials)
+
+
+class Sequenced(Protocol):
+    """Trials, and the order in which some of them are verified."""
+
+    trials: list[Trial]
+    sequence: list[str] | None
+
+
 class StudyRecord(BaseModel):
     """The content of study.json."""
 
@@ -48,6 +68,7 @@ class StudyRecord(BaseModel):
     baseline_seconds: float = 0
     trials: list[Trial] = []
     sequence: list[str] | None = None  # keys in the order of verification, fixed before the first: no pod changes it
+    targets: dict[str, TargetRecord] = {}
     result: CompressionResult | None = None
 
 
@@ -106,6 +127,22 @@ class Study:
             )
         return self._models[trial.key]
 
+    def add_built(self, record: TargetRecord, trial: Trial, built: Built) -> None:
+        """Keep a trial of another target with its artifact; the artifact first. `save` is the caller's."""
+        self.storage.write_bytes(self._built_uri(trial.key, built.target, built.extension), built.content)
+        record.trials.append(trial)
+
+    def built(self, target: RuntimeTarget, trial: Trial, source: Model) -> Built:
+        """Return the artifact of a trial that made one from `source`; raises StorageUnavailable."""
+        content = self.storage.read_bytes(self._built_uri(trial.key, target.name, target.extension))
+        return Built(
+            target=target.name,
+            extension=target.extension,
+            content=content,
+            source=source,
+            form=form_of(trial.steps, source),
+        )
+
     def read(self, key: str) -> bytes | None:
         """Return the checkpoint under `key`, if there is one."""
         try:
@@ -120,8 +157,17 @@ class Study:
     def _checkpoint_uri(self, key: str) -> str:
         return f"{self.uri}/checkpoints/{file_name(key)}.safetensors"
 
+    def _built_uri(self, key: str, target: str, extension: str) -> str:
+        return f"{self.uri}/candidates/{file_name(target + key)}{extension}"
+
     def _model_uri(self, key: str) -> str:
         return f"{self.uri}/candidates/{file_name(key)}.onnx"
+
+
+def form_of(steps: list[dict[str, Any]], source: Model) -> Form:
+    """Return the quantization by which a trial goes beyond its source; None when by none."""
+    more = steps[len(source.steps) :]
+    return QuantizeStep.model_validate(more[0]["quantize"]) if more else None
 
 
 def file_name(key: str) -> str:

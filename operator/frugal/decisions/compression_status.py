@@ -87,7 +87,7 @@ def with_result(
         "cost": cost,
         "cost_benefit": verdicts,
     }
-    if result.verdict is ResultVerdict.SUCCEEDED:
+    if result.artifacts:  # of a job with several targets some may be published though another failed
         known |= {"best": result.best, "artifacts": result.artifacts, "report": _page_of(result.report_uri)}
     return status.model_copy(update=known)
 
