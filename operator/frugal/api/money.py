@@ -19,6 +19,7 @@ class JobCost(MachineModel):
     currency: Annotated[str, Field(description="ISO 4217.")] = ""
     cpu_seconds: Annotated[float, Field(description="CPU time used.")] = 0
     gpu_seconds: Annotated[float, Field(description="GPU time reserved.")] = 0
+    problem: Annotated[str, Field(max_length=512, description="Why the amount is not known; empty when it is.")] = ""
 
 
 class Swing(MachineModel):

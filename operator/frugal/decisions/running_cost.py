@@ -6,6 +6,7 @@ counted twice. Sizes that are only considered are priced in node_prices.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -36,8 +37,8 @@ def running_cost(
     billed = _billed(size, before)
     try:
         parts = [
-            _replica(environment.prices, billed, labels_for(size, environment.node_labels, labels))
-            for labels in _nodes_of(size, seen, node_labels)
+            _replica(environment.prices, billed, labels_for(size, environment.node_labels, labels)).times(count)
+            for labels, count in _nodes_of(size, seen, node_labels)
         ]
     except PriceUnknown as unknown:
         return None, str(unknown)
@@ -54,16 +55,17 @@ def _replica(prices: PriceBook, size: Size, labels: Labels) -> HourlyCost:
     return size_hourly(prices, size.model_copy(update={"replicas": 1}), node_labels=labels, pricing=pricing_of(labels))
 
 
-def _nodes_of(size: Size, seen: InferenceSnapshot, node_labels: Labels) -> list[Labels]:
-    """Return the labels of each replica's node: of the newest pods first, which are those that stay."""
+def _nodes_of(size: Size, seen: InferenceSnapshot, node_labels: Labels) -> list[tuple[Labels, int]]:
+    """Return the labels of each node with replicas, and how many: of the newest pods, which are those that stay."""
     known = seen.environment.node_labels
     names = [
         str((pod.get("spec") or {}).get("nodeName"))
         for pod in reversed(by_age(seen.children.pods))
         if not is_being_deleted(pod)
     ]
-    found = [known[name] for name in names if name in known][: size.replicas]
-    return found + [node_labels] * (size.replicas - len(found))
+    found = Counter([name for name in names if name in known][: size.replicas])
+    waiting = size.replicas - found.total()
+    return [(known[name], count) for name, count in found.items()] + ([(node_labels, waiting)] if waiting else [])
 
 
 def _billed(size: Size, before: InferenceDeploymentStatus) -> Size:

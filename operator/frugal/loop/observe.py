@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
@@ -33,7 +33,10 @@ class Observer:
     def __init__(self, cluster: Cluster, settings: Settings, clock: Clock) -> None:
         self._cluster, self._settings, self._clock = cluster, settings, clock
         self._price_text: str | None = None
-        self._prices: tuple[PriceBook | None, str] = (None, self._no_prices())
+        self._written: tuple[PriceBook | None, str] = (None, self._no_prices())
+        self._valid: tuple[PriceBook | None, str] = self._written
+        self._valid_from = datetime.min.replace(tzinfo=UTC)
+        self._valid_until: datetime | None = None
 
     def environment(self) -> Environment:
         """Return what holds for every object at this moment."""
@@ -46,7 +49,7 @@ class Observer:
             image_pull_policy=self._settings.image_pull_policy,
             prices=prices,
             prices_problem=problem,
-            prices_change_at=next_change(self._prices[0], now) if self._prices[0] is not None else None,
+            prices_change_at=self._valid_until,
             node_labels=self._cluster.node_labels(),
             capabilities=self._cluster.capabilities,
         )
@@ -56,12 +59,23 @@ class Observer:
         text = self._cluster.price_book()
         if text != self._price_text:
             self._price_text = text
-            self._prices = (None, self._no_prices()) if text is None else self._parse(text)
-        book, problem = self._prices
+            self._written = (None, self._no_prices()) if text is None else self._parse(text)
+            self._hold(now)
+        if now < self._valid_from or (self._valid_until is not None and now >= self._valid_until):
+            self._hold(now)
+        return self._valid
+
+    def _hold(self, now: datetime) -> None:
+        """Take over what the book says for `now`, and until when that holds."""
+        self._valid, self._valid_from, self._valid_until = self._written, now, None
+        book, _ = self._written
+        if book is None:
+            return
+        self._valid_until = next_change(book, now)
         try:
-            return (valid_at(book, now), "") if book is not None else (None, problem)
+            self._valid = valid_at(book, now), ""
         except PriceUnknown as unknown:
-            return None, str(unknown)
+            self._valid = None, str(unknown)
 
     def compression(self, manifest: Manifest, children: Children) -> CompressionSnapshot:
         """Return everything that decides about a CompressionJob."""

@@ -110,8 +110,8 @@ def job_cost(
             memory_bytes=max(requests.get("memory", Quantity(0)).value, Decimal(usage.peak_memory_bytes)),
             gpus=gpus,
         )
-    except PriceUnknown:
-        return measured
+    except PriceUnknown as unknown:
+        return measured.model_copy(update={"problem": str(unknown)[:512]})
     return measured.model_copy(update={"amount": rounded(hourly.total * hours), "currency": book.currency})
 
 

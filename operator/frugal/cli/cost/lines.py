@@ -152,7 +152,7 @@ def _compression(manifest: Manifest, since: datetime, now: datetime) -> Line:
     utilization = {name: ratio for name, ratio in ratios.items() if ratio is not None}
     cost = status.cost
     if status.finished_at is None or cost is None or cost.amount is None:
-        missing = "no price for what it ran on" if cost is not None else ""
+        missing = cost.problem or "no price for what it ran on" if cost is not None else ""
         return Line(**_identity(manifest), utilization=utilization, problem=missing)
     ended = parse_rfc3339(status.finished_at)
     this_month = cost.amount if ended >= month_start(now) else NOTHING
