@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from frugal.cli import compress, cost, demo, describe, get, policy, prices, recommend, run
+from frugal.cli import compress, cost, demo, describe, get, policy, prices, recommend, run, simulate
 from frugal.errors import FrugalError
 
 BAD_INPUT = 2
-COMMANDS = (run, compress, get, describe, recommend, cost, prices, policy, demo)
+COMMANDS = (run, compress, get, describe, recommend, cost, prices, policy, simulate, demo)
 
 
 def main(words: Sequence[str] | None = None) -> int:

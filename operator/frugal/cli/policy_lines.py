@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from frugal.errors import FrugalError
 from frugal.sizing.ladder import Flavor, Rung, Service
@@ -47,11 +47,20 @@ class _Service(_Line):
     startup_minutes: Annotated[float, Field(ge=0, le=240)] = 2.0
     model_memory_gib: Amount = 0.0
 
+    @model_validator(mode="after")
+    def _has_sequences_for_each(self) -> _Service:
+        if len(self.sequences_per_replica) != len(self.flavors):
+            counts = f"{len(self.sequences_per_replica)} for {len(self.flavors)} flavors"
+            raise ValueError(f"sequences_per_replica: expected one per flavor, found {counts}")
+        return self
+
 
 Read = TypeVar("Read", bound=_Line)
 
 
-class _First(_Line):
+class First(_Line):
+    """The first line, which describes the service."""
+
     service: _Service
 
 
@@ -82,10 +91,12 @@ def answers(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _service(number: int, line: str) -> Service:
-    read = _read(number, line, _First).service
-    if len(read.sequences_per_replica) != len(read.flavors):
-        counts = f"{len(read.sequences_per_replica)} for {len(read.flavors)} flavors"
-        raise BadLine(number, f"service.sequences_per_replica: expected one per flavor, found {counts}")
+    return service_of(_read(number, line, First))
+
+
+def service_of(first: First) -> Service:
+    """Return the service as the sizing rules know it."""
+    read = first.service
     flavors = tuple(
         Flavor(
             name=one.name,

@@ -24,6 +24,7 @@ PRIOR_MARGIN = 0.1  # by which that falls to a third
 BUDGET = 1.4  # of the violation target that a rule may spend while the service itself has spent nothing yet
 BUDGET_BEFORE_A_DAY = 0.7
 BUDGET_RANGE = (0.15, 1.0)
+WORST_AGAIN = 1.0  # how many more of its worst half-hours a rule must be able to afford
 BETTER = 0.03  # relative; a rule that is not so much cheaper does not take another's place
 MAX_CHANGES_PER_DAY = 85.0  # of a rule; the brakes hold 100 whatever happens
 
@@ -101,7 +102,7 @@ class SizingPolicy:
         shadows = self.shadows
         prior = PRIOR_RATIO * np.exp(-shadows.rules.margin / PRIOR_MARGIN)
         weight = PRIOR_MINUTES / max(shadows.minutes, 1.0) * max(shadows.requests, 1e-9)
-        return (shadows.missed + shadows.worst + weight * prior) / (max(shadows.requests, 1e-9) + weight)
+        return (shadows.missed + WORST_AGAIN * shadows.worst + weight * prior) / (max(shadows.requests, 1e-9) + weight)
 
     def budget(self) -> float:
         """Return how much of the violation target a rule may spend: less when more than planned was spent."""
