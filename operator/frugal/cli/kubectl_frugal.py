@@ -1,4 +1,4 @@
-"""`kubectl frugal cost|savings|idle`: the same tables over the cluster that kubectl talks to. Changes nothing.
+"""`kubectl frugal cost|savings|idle|nodes`: the same tables over the cluster that kubectl talks to. Changes nothing.
 
 kubectl finds the plugin by the name of its program, kubectl-frugal.
 """
@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from frugal.cli.cost import nodes
 from frugal.cli.cost.command import add_one
 from frugal.cli.cost.source import Found, from_cluster
 from frugal.cli.main import BAD_INPUT
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name in VIEWS:
         add_one(commands, name, source=_objects)
+    nodes.add(commands)
     return top
 
 

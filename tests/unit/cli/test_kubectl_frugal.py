@@ -22,7 +22,19 @@ source: a test
 retrievedAt: "2026-11-01"
 entries: [{cpuPerCoreHour: "0.04", memoryPerGiBHour: "0.005"}]
 """
-NODE = {"metadata": {"name": "n1", "labels": {"frugal.dev/price-cpu-core-hour": "0.02"}}}
+NODE = {
+    "metadata": {"name": "n1", "labels": {"frugal.dev/price-cpu-core-hour": "0.02"}},
+    "status": {"capacity": {"cpu": "8", "memory": "16Gi"}},
+}
+UNPRICED = {
+    "metadata": {"name": "n2", "labels": {"frugal.dev/pricing": "spot"}},
+    "status": {"capacity": {"cpu": "8", "memory": "16Gi"}},
+}
+PROXY = {
+    "metadata": {"name": "proxy", "namespace": "kube-system"},
+    "spec": {"nodeName": "n1", "containers": [{"resources": {"requests": {"cpu": "1"}}}]},
+    "status": {"phase": "Running"},
+}
 POD = {
     "metadata": {
         "name": "train-x",
@@ -66,9 +78,8 @@ class Cluster(BaseHTTPRequestHandler):
         if "metrics.k8s.io" in path:
             return {"items": [USAGE], "metadata": {}}
         if plural == "pods":
-            assert query["labelSelector"] == "frugal.dev/track=true"
-            return {"items": [POD], "metadata": {}}
-        known = {"nodes": [NODE], "configmaps": [{"data": {"prices.yaml": PRICES}}]}
+            return {"items": [POD] if "labelSelector" in query else [POD, PROXY], "metadata": {}}
+        known = {"nodes": [NODE, UNPRICED], "configmaps": [{"data": {"prices.yaml": PRICES}}]}
         return {"items": known.get(plural, []), "metadata": {}}
 
     def log_message(self, *_: object) -> None:
@@ -127,3 +138,31 @@ def test_savings_and_idle_are_there_too(kubeconfig: str, capsys: pytest.CaptureF
 def test_a_cluster_that_cannot_be_reached_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cost", "--kubeconfig", str(tmp_path / "nowhere")]) == 2
     assert "kubectl frugal: no Kubernetes API to talk to" in capsys.readouterr().err
+
+
+def test_a_nodes_price_is_shown_in_its_parts(kubeconfig: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nodes", "--kubeconfig", kubeconfig]) == 0
+
+    _, first, second, total, *notes = capsys.readouterr().out.splitlines()
+    # 8 * 0.02 + 16 * 0.005 = 0.24; half a core and a GiB are used, 1.5 cores reserved beside, the proxy serves all
+    assert first.split() == ["n1", "0.2400", "0.0150", "0.0300", "0.0200", "0.1750", "USD"]
+    assert second.split()[:2] == ["n2", "-"]
+    assert total.split()[:2] == ["TOTAL", "0.2400"]
+    assert "no price: n2: no price for 'a node that is paid spot'" in "\n".join(notes)
+
+
+def test_a_namespace_may_bear_what_is_idle(kubeconfig: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nodes", "--kubeconfig", kubeconfig, "--by", "namespace", "--share", "proportional"]) == 0
+
+    _, shop, nobody, *_ = capsys.readouterr().out.splitlines()
+    assert shop.split() == ["shop", "0.2400", "0.0150", "0.0300", "0.0200", "0.1750", "USD"]
+    assert nobody.split()[1] == "0.0000"
+
+
+def test_nodes_cannot_be_priced_without_a_book(
+    kubeconfig: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cluster, "forbidden", ("configmaps",))
+
+    assert main(["nodes", "--kubeconfig", kubeconfig]) == 2
+    assert "there is no price book" in capsys.readouterr().err

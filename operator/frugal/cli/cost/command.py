@@ -12,6 +12,7 @@ import yaml
 
 from frugal.api.price_book import PriceBook
 from frugal.api.validation import parse_model
+from frugal.cli.cost import nodes
 from frugal.cli.cost.groups import grouped
 from frugal.cli.cost.html import page
 from frugal.cli.cost.lines import Line, lines_of, tracked_lines
@@ -45,6 +46,7 @@ def add(commands: Any) -> None:
         command = add_one(commands, name, source=_chosen)
         add_state(command)
         command.add_argument("--cluster", action="store_true", help="read the cluster of KUBECONFIG instead")
+    nodes.add(commands)
 
 
 def add_one(commands: Any, name: str, *, source: Source) -> argparse.ArgumentParser:

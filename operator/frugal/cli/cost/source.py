@@ -43,6 +43,16 @@ class Found:
     used: Mapping[PodName, Mapping[str, Decimal]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What is paid for, and who is on it."""
+
+    nodes: list[Manifest]
+    pods: list[Manifest]
+    prices: str | None
+    used: Mapping[PodName, Mapping[str, Decimal]]
+
+
 def from_state(state: Path, *, namespace: str | None = None) -> Found:
     """Return what a state folder holds; raises NoState."""
     kinds = {resource.kind for resource in OURS}
@@ -64,6 +74,33 @@ def from_cluster(*, kubeconfig: str = "", namespace: str | None = None) -> Found
     return asyncio.run(_read(kubeconfig or os.environ.get("KUBECONFIG") or str(KUBECONFIG), namespace))
 
 
+def nodes_of_cluster(*, kubeconfig: str = "") -> Capacity:
+    """Return every node and every pod of a cluster; raises ClusterError."""
+    return asyncio.run(_read_capacity(kubeconfig or os.environ.get("KUBECONFIG") or str(KUBECONFIG)))
+
+
+async def _read_capacity(kubeconfig: str) -> Capacity:
+    api = await Api.connect(kubeconfig)
+    try:
+        pods = await _listed(api, PODS.collection())
+        usage = await _allowed(api, f"{POD_METRICS}/pods")
+        return Capacity(
+            nodes=await _listed(api, NODES.collection()),
+            pods=pods,
+            prices=await _prices(api),
+            used={_name(one): _used(one) for one in usage},
+        )
+    finally:
+        await api.close()
+
+
+async def _prices(api: Api) -> str | None:
+    """Return the text of the price book; None where there is none, or the reader may not see it."""
+    selector = f"metadata.name={SETTINGS.price_book}"
+    books = await _allowed(api, CONFIG_MAPS.collection(SETTINGS.operator_namespace), fieldSelector=selector)
+    return _text_of(books[0]) if books else None
+
+
 async def _read(kubeconfig: str, namespace: str | None) -> Found:
     api = await Api.connect(kubeconfig)
     try:
@@ -76,18 +113,13 @@ async def _read(kubeconfig: str, namespace: str | None) -> Found:
         if not pods:
             return Found(objects=found)
         nodes = await _allowed(api, NODES.collection())
-        books = await _allowed(
-            api,
-            CONFIG_MAPS.collection(SETTINGS.operator_namespace),
-            fieldSelector=f"metadata.name={SETTINGS.price_book}",
-        )
         inside = f"/namespaces/{namespace}" if namespace else ""
         usage = await _allowed(api, f"{POD_METRICS}{inside}/pods", labelSelector=TRACK_SELECTOR)
         return Found(
             objects=found,
             pods=pods,
             node_labels={one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in nodes},
-            prices=_text_of(books[0]) if books else None,
+            prices=await _prices(api),
             used={_name(one): _used(one) for one in usage},
         )
     finally:
