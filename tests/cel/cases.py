@@ -78,18 +78,18 @@ CASES = (
     Case("deployment name too long", "InferenceDeployment", {}, "at most 63 of a-z", "x" * 64),
     Case("deployment name with a dot", "InferenceDeployment", {}, "at most 63 of a-z", "a.b"),
     Case("deployment name with a digit first", "InferenceDeployment", {}, "at most 63 of a-z", "1a"),
-    # a factory is only for format: torch
+    # a factory is only for format: torch or safetensors
     job("torch with factory", {"model": {"format": "torch", "factory": "package.module:make"}}),
     job("no factory said", {"model": {"factory": ""}}),
     job(
         "onnx with factory",
         {"model": {"format": "onnx", "factory": "package.module:make"}},
-        "a factory is only for format: torch",
+        "a factory is only for format: torch or safetensors",
     ),
     job(
         "default format with factory",
         {"model": {"factory": "package.module:make"}},
-        "a factory is only for format: torch",
+        "a factory is only for format: torch or safetensors",
     ),
     # the keys and weights of the cost
     job("one weight", {"objective": {"cost": {"size": 1}}}),

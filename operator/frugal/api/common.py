@@ -158,9 +158,10 @@ class ModelSource(ApiModel):
     tokenizer: Annotated[str, Field(max_length=1024, description="URI of tokenizer.json, for text.")] = ""
     RULES = (
         Rule(
-            cel="!has(self.factory) || self.factory == '' || (has(self.format) && self.format == 'torch')",
-            check=lambda self: not self.factory or self.format is ModelFormat.TORCH,
+            cel="!has(self.factory) || self.factory == '' || (has(self.format) && "
+            "self.format in ['torch', 'safetensors'])",
+            check=lambda self: not self.factory or self.format in (ModelFormat.TORCH, ModelFormat.SAFETENSORS),
             field="factory",
-            message="a factory is only for format: torch",
+            message="a factory is only for format: torch or safetensors",
         ),
     )
