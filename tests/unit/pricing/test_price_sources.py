@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from frugal.api.price_book import PriceBook, Pricing
 from frugal.api.validation import parse_model
@@ -155,3 +158,17 @@ def test_a_node_is_what_is_paid_for_on_it() -> None:
         "GPU-0": Decimal("0.56"),  # however many pods share it
         "GPU-1": Decimal("0.56"),
     }
+
+
+def test_the_books_of_the_guide_can_be_used() -> None:
+    guide = (Path(__file__).parents[3] / "docs/how-to/prices.md").read_text()
+    first, second = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
+    written = yaml.safe_load(first)
+
+    prices = parse_model(PriceBook, written)
+    more = parse_model(PriceBook, {**written, "entries": yaml.safe_load(second)})
+
+    assert len(prices.entries) == 3
+    owned = more.entries[1].node
+    assert owned is not None
+    assert round(owned.hourly, 4) == Decimal("1.1909")  # 31000 / 35040 + 0.812 * 1.3 * 0.29
