@@ -27,7 +27,7 @@ from typing import Any
 from bench.figures import Figure, Goal, write
 from frugal.decisions.snapshot import Children, Manifest
 from frugal.loop.engine import Engine
-from frugal.loop.fleet import fleet_snapshot
+from frugal.loop.fleet import Read, fleet_snapshot
 from frugal.loop.ports import INFERENCE_DEPLOYMENT, History, ObjectKey, Reading, Workload
 from frugal.settings import Settings
 from frugal.telemetry.client import PrometheusClient
@@ -108,11 +108,12 @@ async def measure(url: str, workloads: int) -> dict[str, float]:
     telemetry = PrometheusTelemetry(PrometheusClient(url, Credentials()))
     timed = Timed(telemetry)
     engine = Engine(workplace(fleet), timed, Settings(), lambda: datetime.now(UTC))
+    before: dict[ObjectKey, Read] = {}
     wall, cpu = [], []
     for _ in range(TICKS):
         started, worked = time.monotonic(), time.process_time()
         await engine.tick()
-        snapshot, _ = fleet_snapshot(engine.see())
+        snapshot, before = fleet_snapshot(engine.see(), (), before)
         wall.append(time.monotonic() - started)
         cpu.append(time.process_time() - worked)
         await asyncio.sleep(SCRAPE_SECONDS)
