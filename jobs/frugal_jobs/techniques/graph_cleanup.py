@@ -1,14 +1,16 @@
-"""Graph cleanup: drops what a runtime never reads (names, notes, shapes that it infers itself, unused weights).
+"""Graph cleanup: drops what a runtime never reads (names, notes, inferred shapes, unused weights), and
+stores equal weights once.
 
 A net of 400 KB carries 14 % of such text; the outputs stay equal to the bit.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from frugal_jobs.models.model import Model
 
@@ -19,6 +21,7 @@ def clean(model: Model) -> Model:
     proto.CopyFrom(model.proto)
     _drop_notes(proto)
     if not any(True for node in proto.graph.node for _ in _subgraphs(node)):  # their names reach outside
+        _share_weights(proto.graph)
         _drop_unused(proto.graph)
         _shorten(proto.graph)
     return replace(model, proto=proto)
@@ -49,6 +52,24 @@ def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
+
+
+def _share_weights(graph: GraphProto) -> None:
+    """Let tensors that are equal to the bit be one; what is itself an output stays."""
+    outputs = {value.name for value in graph.output} | {value.name for value in graph.input}
+    first: dict[bytes, str] = {}
+    same: dict[str, str] = {}
+    for tensor in graph.initializer:
+        if tensor.name in outputs:
+            continue
+        nameless = TensorProto()
+        nameless.CopyFrom(tensor)
+        nameless.ClearField("name")
+        content = hashlib.sha256(nameless.SerializeToString(deterministic=True)).digest()
+        same[tensor.name] = first.setdefault(content, tensor.name)
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = same.get(name, name)
 
 
 def _drop_unused(graph: GraphProto) -> None:

@@ -27,14 +27,14 @@ class PruneStep(ApiModel):
     kind: Annotated[
         str,
         Field(
-            pattern="^(structured|heads|unstructured|semi-structured)$",
-            description="structured: whole channels with all that depends on them; heads: attention heads; "
+            pattern="^(structured|unstructured|semi-structured)$",
+            description="structured: whole channels with all that depends on them; "
             "unstructured: single weights; semi-structured: two of each four neighbours (2:4). The last two leave "
             "zeros, which no CPU runtime turns into speed and only a compressed transfer into size.",
         ),
     ] = "structured"
     ratio: Annotated[
-        float, Field(gt=0, lt=1, description="Share of the channels, heads or weights to remove; 2:4 is always 0.5.")
+        float, Field(gt=0, lt=1, description="Share of the channels or weights to remove; 2:4 is always 0.5.")
     ]
     scope: Annotated[
         str, Field(pattern="^(global|layer)$", description="Whether layers compete, or each loses its share.")

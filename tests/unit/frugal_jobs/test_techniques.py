@@ -51,6 +51,18 @@ def test_a_weight_that_nothing_uses_is_dropped() -> None:
     assert cleaned.parameters == small_cnn().parameters
 
 
+def test_weights_that_are_equal_are_stored_once() -> None:
+    weight = random(64, 64)
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["m"]), helper.make_node("MatMul", ["m", "b"], ["y"])]
+    model = model_of(nodes, {"a": weight, "b": weight}, takes=("batch", 64), gives=("batch", 64))
+
+    cleaned = clean(model)
+
+    feed = {"x": random(3, 64)}
+    assert cleaned.parameters == 64 * 64
+    assert (outputs_of(cleaned, iter([feed])) == outputs_of(model, iter([feed]))).all()
+
+
 def test_a_graph_with_a_branch_keeps_the_names_that_the_branch_uses() -> None:
     text = """
     <ir_version: 8, opset_import: ["" : 18]>
