@@ -110,7 +110,8 @@ def node_selector(spec: InferenceDeploymentSpec) -> Mapping[str, str]:
 
 def first_size_hash(spec: InferenceDeploymentSpec) -> str:
     """Return a hash of what the spec asks of one replica, whatever their number."""
-    return manifest_hash(first_size(spec).model_copy(update={"replicas": 0}).to_json())
+    asked = first_size(spec).model_copy(update={"replicas": 0}).to_json()
+    return manifest_hash({name: value for name, value in asked.items() if value != ""})  # no product is asked for
 
 
 def size_in(manifest: Manifest) -> Size | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from frugal.cli.demo.dataset import Dataset
 from frugal.cli.demo.inputs import Manifest
-from frugal.units import size_text
+from frugal.units import HOURS_PER_MONTH, size_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,6 @@ def _serving_table(outcome: Outcome) -> Table:
     applied = (status.get("applied") or {}).get("size") or {}
     ratios = [f"{name} {100 * ratio:.0f} %" for name, ratio in outcome.utilization.items()]
     cost = status.get("cost") or {}
-    saving = recommendation.get("saving") or {}
     table = Table(title="Serving", title_justify="left", show_header=False)
     table.add_column("")
     table.add_column("", ratio=1)
@@ -148,12 +148,16 @@ def _serving_table(outcome: Outcome) -> Table:
     table.add_row("recommendation", str(recommendation.get("explanation", "")))
     table.add_row("size", f"{_size(outcome.first_size)} -> {_size(applied)}")
     table.add_row("cost an hour", f"{outcome.cost_before} -> {cost.get('hourly', '')} {cost.get('currency', '')}")
-    if saving:
-        table.add_row(
-            "saving", f"{float(saving['monthly']):.2f} {cost.get('currency', '')} a month ({saving['percent']:.0f} %)"
-        )
+    if outcome.cost_before and cost.get("hourly"):
+        table.add_row("saving", _saving(Decimal(outcome.cost_before), Decimal(str(cost["hourly"])), cost))
     table.add_row("prices", "an example price book with invented figures; put your own into ConfigMap frugal-prices")
     return table
+
+
+def _saving(before: Decimal, after: Decimal, cost: Mapping[str, Any]) -> str:
+    """Return what the applied size saves against the first one: the recommendation itself has nothing left to save."""
+    percent = f" ({(1 - after / before) * 100:.0f} %)" if before else ""
+    return f"{(before - after) * HOURS_PER_MONTH:.2f} {cost.get('currency', '')} a month{percent}"
 
 
 def _gain(before: float | None, ratio: float | None, words: Any, verb: str) -> tuple[str, str, str]:
