@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from frugal.api.accelerators import card_named
 from frugal.api.price_book import PriceBook, Pricing
 from frugal.api.validation import parse_model
 from frugal.errors import InvalidObject, PriceUnknown
@@ -158,6 +159,23 @@ def test_a_node_is_what_is_paid_for_on_it() -> None:
         "GPU-0": Decimal("0.56"),  # however many pods share it
         "GPU-1": Decimal("0.56"),
     }
+
+
+def test_the_published_list_prices_every_card_that_it_names_and_its_slices() -> None:
+    file = Path(__file__).parents[3] / "manifests/prices/published/prices.yaml"
+    prices = parse_model(PriceBook, yaml.safe_load(yaml.safe_load(file.read_text())["data"]["prices.yaml"]))
+
+    known = {product: card_named(product) for product in prices.entries[0].gpu_per_hour}
+    slices = {
+        product: price(prices, {"nvidia.com/gpu.product": product}, cores=Decimal(0), gpus={f"nvidia.com/mig-{one}": 1})
+        for product, card in known.items()
+        if card is not None and card.mig is not None
+        for one in list(card.mig.profiles)[-1:]
+    }
+
+    assert None not in known.values()
+    assert slices["NVIDIA-H200"] == Decimal("7.912")  # 7g.141gb is the whole card
+    assert warnings(prices, datetime(2026, 9, 1, tzinfo=UTC)) == ()
 
 
 def test_the_books_of_the_guide_can_be_used() -> None:
