@@ -25,6 +25,7 @@ BUDGET = 1.4  # of the violation target that a rule may spend while the service 
 BUDGET_BEFORE_A_DAY = 0.7
 BUDGET_RANGE = (0.15, 1.0)
 WORST_AGAIN = 1.0  # how many more of its worst half-hours a rule must be able to afford
+CAUTION = 0.3  # on top of every rule while the service has spent half as much again as it may, and in proportion
 BETTER = 0.03  # relative; a rule that is not so much cheaper does not take another's place
 MAX_CHANGES_PER_DAY = 85.0  # of a rule; the brakes hold 100 whatever happens
 
@@ -40,6 +41,7 @@ class SizingPolicy:
         self.planned_load = 0.0
         self.ladder: Ladder = build_ladder(service, up_to_load=self.planned_load)
         self.rule = self._safest()
+        self.caution = 1.0
         self.spent = 0.0
         self.asked = 0.0
         self.rung: Rung | None = None
@@ -52,8 +54,9 @@ class SizingPolicy:
         if self.recent.seen_minutes and self.recent.seen_minutes % EPISODE_MINUTES == 0:
             self.shadows.close_episode()
             self.rule = self._chosen()
+            self.caution = 1 + CAUTION * float(np.clip(self.spent_ratio() - 0.5, 0.0, 1.0))
         self.recent.add(minute.load)
-        wanted = float(self.shadows.order(self.recent)[self.rule])
+        wanted = float(self.shadows.order(self.recent)[self.rule]) * self.caution
         self._reach(wanted)
         self.rung = self._braked(wanted, minute.rung or self.rung)
         return self.rung
@@ -108,8 +111,11 @@ class SizingPolicy:
         """Return how much of the violation target a rule may spend: less when more than planned was spent."""
         if self.recent.seen_minutes < 1_440:
             return BUDGET_BEFORE_A_DAY
-        spent = self.spent / max(self.asked, 1e-9) / self.service.violation_ratio
-        return float(np.clip(BUDGET - spent, *BUDGET_RANGE))
+        return float(np.clip(BUDGET - self.spent_ratio(), *BUDGET_RANGE))
+
+    def spent_ratio(self) -> float:
+        """Return how much of the violation target was spent so far: 1 is all of it."""
+        return self.spent / max(self.asked, 1e-9) / self.service.violation_ratio
 
     def to_json(self) -> dict[str, Any]:
         """Return the state, without the service that it was made for."""
@@ -119,7 +125,7 @@ class SizingPolicy:
             "shadows": self.shadows.to_json(),
             "brakes": self.brakes.to_json(),
             "rule": self.rule,
-            "budget": [self.spent, self.asked],
+            "budget": [self.spent, self.asked, self.caution],
             "rung": rung,
             "plannedLoad": self.planned_load,
         }
@@ -132,7 +138,7 @@ class SizingPolicy:
         policy.shadows = Shadows.from_json(saved["shadows"], service)
         policy.brakes = Brakes.from_json(saved["brakes"])
         policy.rule = int(saved["rule"])
-        policy.spent, policy.asked = (float(one) for one in saved["budget"])
+        policy.spent, policy.asked, policy.caution = (float(one) for one in saved["budget"])
         policy.rung = Rung(flavor=saved["rung"][0], replicas=saved["rung"][1]) if saved["rung"] else None
         policy._plan_for(float(saved["plannedLoad"]))
         return policy
