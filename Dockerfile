@@ -18,7 +18,7 @@ ARG PIP_CERT
 ENV PIP_INDEX_URL=${PIP_INDEX_URL} PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} PIP_FIND_LINKS=${PIP_FIND_LINKS} \
     PIP_CERT=${PIP_CERT} PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY pyproject.toml constraints.txt ./
+COPY pyproject.toml constraints.txt targets.txt ./
 # One requirements file per extra, so that a change of our sources does not install the dependencies again.
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 [open(f'{x}.txt', 'w').write('\n'.join(p['dependencies'] + p['optional-dependencies'][x])) \
@@ -40,6 +40,9 @@ RUN python -m pip install --target /opt/frugal --upgrade --no-deps /wheels/*.whl
 
 FROM build AS build-jobs
 RUN python -m pip install --target /opt/frugal -c constraints.txt -r jobs.txt
+# LiteRT, ExecuTorch and Keras: about 0.9 GB beside torch. TARGETS= leaves them out; jobs that want them then say so.
+ARG TARGETS=targets.txt
+RUN if [ -n "$TARGETS" ]; then python -m pip install --target /opt/frugal --no-deps -r "$TARGETS"; fi
 COPY --from=wheel /wheels /wheels
 RUN python -m pip install --target /opt/frugal --upgrade --no-deps /wheels/*.whl
 

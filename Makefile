@@ -25,11 +25,12 @@ venv: $(STAMP) ## the virtual environment, with everything in it (PYTHON=python3
 
 # Torch comes first and alone, so that pip takes a build that this machine is set up for, such as a local CPU-only one;
 # the constraints then keep every other package from asking for another.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt targets.txt
 	$(PYTHON) -c "$(IS_SUPPORTED)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/pip install -q -c constraints.txt -e '.[operator,jobs,serve,dev]'
+	$(BIN)/pip install -q --no-deps -r targets.txt
 	touch $@
 
 constraints: $(STAMP) ## write constraints.txt from what is installed now

@@ -45,7 +45,7 @@ class Graph:
     def weight(self, array: NDArray[Any]) -> str:
         name = f"w{len(self.weights)}"
         kept = array.astype(np.float32) if array.dtype.kind == "f" else array
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(kept), name))
+        self.weights.append(numpy_helper.from_array(np.array(kept, order="C"), name))
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:

@@ -105,10 +105,11 @@ def _groups(group: Any, seen: int = 0) -> Iterator[Any]:
     """Yield `group` and all groups in it; hard links alone are followed."""
     if seen > 32:
         raise UnsafeKeras(fault="nests groups more than 32 deep", remedy="save the model again")
-    yield group
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise UnsafeKeras(fault=f"links {name[:80]!r} to another place", remedy="save the model into one file")
+    yield group
+    for name in group:
         if isinstance(group[name], h5py.Group):
             yield from _groups(group[name], seen + 1)
 

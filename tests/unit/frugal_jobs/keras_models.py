@@ -11,7 +11,10 @@ import numpy as np
 os.environ["KERAS_BACKEND"] = "torch"
 
 import keras
-from keras import layers
+from keras import Model as Network
+from keras import Sequential, layers
+
+__all__ = ["Network", "Sequential", "convolutional", "digits_network", "layers"]
 
 
 def convolutional(*, size: int = 8, classes: int = 10) -> Any:
@@ -27,7 +30,7 @@ def convolutional(*, size: int = 8, classes: int = 10) -> Any:
     x = layers.Flatten()(x)
     x = layers.Dropout(0.1)(x)
     x = layers.Dense(256, activation="relu")(x)
-    return keras.Model(images, layers.Dense(classes, activation="softmax")(x))
+    return Network(images, layers.Dense(classes, activation="softmax")(x))
 
 
 def digits_network(training: Path) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper
 
-from frugal_jobs.errors import InvalidInput, Unsupported, UnusableModel
+from frugal_jobs.errors import InvalidInput, UnusableModel
 from frugal_jobs.models.loading import Original, load
 from tests.unit.frugal_jobs.small_models import model_of, small_cnn, source_of, storage
 
@@ -129,14 +129,6 @@ def test_an_operator_that_the_runtime_does_not_have_is_refused(tmp_path: Path) -
 
     with pytest.raises(UnusableModel, match="cannot run it"):
         loaded(written(tmp_path, model.content))
-
-
-def test_a_format_that_is_not_read_yet_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported) as caught:
-        loaded(written(tmp_path, b"x", "model.keras"), format="keras")
-
-    assert caught.value.field == "spec.model.format"
-    assert "ONNX" in caught.value.remedy
 
 
 def test_every_fault_of_an_input_names_field_value_and_remedy() -> None:
