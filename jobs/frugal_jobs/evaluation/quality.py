@@ -104,10 +104,14 @@ def _auc(outputs: NDArray[np.generic], labels: Labels) -> float:
 
 def _cosine(outputs: NDArray[np.generic], references: NDArray[np.generic]) -> float:
     """Return the mean cosine between rows; a row of zeros is like nothing (0)."""
+    return float(_row_cosines(outputs, references).mean())
+
+
+def _row_cosines(outputs: NDArray[np.generic], references: NDArray[np.generic]) -> Floats:
     one = outputs.reshape(len(outputs), -1).astype(np.float64)
     other = references.reshape(len(references), -1).astype(np.float64)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return float((np.einsum("ij,ij->i", one, other) / np.maximum(lengths, 1e-30)).mean())
+    return np.asarray(np.einsum("ij,ij->i", one, other) / np.maximum(lengths, 1e-30), np.float64)
 
 
 def _spearman(outputs: NDArray[np.generic], references: NDArray[np.generic]) -> float:
@@ -200,6 +204,9 @@ def _loss_of(
     metric: Metric | str, baseline: NDArray[np.generic], candidate: NDArray[np.generic], labels: Labels
 ) -> Callable[[NDArray[np.int64]], float]:
     """Return what gives the loss in points on the samples of given numbers."""
+    if metric is Metric.COSINE:  # a mean over samples, so that resamples need no new cosines
+        lost = _row_cosines(baseline, labels) - _row_cosines(candidate, labels)
+        return lambda index: POINTS * float(lost[index].mean())
     score = score_for(metric)
 
     def bounded(index: NDArray[np.int64]) -> float:

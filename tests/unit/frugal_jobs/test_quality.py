@@ -118,3 +118,28 @@ def test_a_metric_that_cannot_be_computed_names_its_field(metric: Metric | str) 
         score_for(metric)
 
     assert caught.value.field == "spec.objective.metric"
+
+
+def test_the_bound_on_a_cosine_is_that_of_normal_theory() -> None:
+    generator = np.random.default_rng(5)
+    original = generator.standard_normal((800, 16))
+    candidate = original + 0.3 * generator.standard_normal((800, 16))
+
+    loss = loss_between(Metric.COSINE, baseline=original, candidate=candidate, labels=original, confidence=0.95, seed=7)
+
+    likeness = (original * candidate).sum(1) / np.linalg.norm(original, axis=1) / np.linalg.norm(candidate, axis=1)
+    assert loss.points == pytest.approx(100 * (1 - likeness.mean()))
+    spread = 100 * likeness.std() / np.sqrt(800)
+    assert loss.upper_bound == pytest.approx(loss.points + 1.645 * spread, abs=0.3 * spread)
+
+
+def test_rank_correlation_is_one_for_what_keeps_every_order_and_near_zero_for_noise() -> None:
+    generator = np.random.default_rng(6)
+    rows = generator.standard_normal((400, 16))
+
+    kept, noise = (
+        score_for(Metric.SPEARMAN)(other, rows) for other in (2.5 * rows, generator.standard_normal((400, 16)))
+    )
+
+    assert kept == pytest.approx(1.0)
+    assert abs(noise) < 0.15  # 1,600 pairs that share rows
