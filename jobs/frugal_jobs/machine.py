@@ -7,7 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("frugal-operator", "onnxruntime", "onnx", "torch", "torch-pruning", "numpy", "optuna")
+PACKAGES = ("frugal-operator", "onnxruntime", "onnx", "torch", "torch-pruning", "numpy", "optuna", "keras",
+            "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "executorch")  # fmt: skip
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "avx512_bf16", "asimddp", "i8mm")
 
 
