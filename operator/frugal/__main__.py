@@ -32,11 +32,11 @@ from frugal.errors import ClusterError, FrugalError
 from frugal.handlers.health import Health, HealthServer
 from frugal.handlers.watches import Watches
 from frugal.loop.engine import Engine
-from frugal.loop.fleet import from_any_thread
+from frugal.loop.fleet import Fleet
 from frugal.loop.ports import ObjectKey
-from frugal.metrics.exposition import fleet_registry, serve_metrics
+from frugal.metrics.exposition import Exposition, serve_metrics
 from frugal.metrics.instruments import OperatorInstruments
-from frugal.metrics.snapshot import FleetSnapshot
+from frugal.metrics.snapshot import OperatorFigures
 from frugal.settings import Settings
 from frugal.telemetry.client import PrometheusClient
 from frugal.telemetry.credentials import Credentials
@@ -61,12 +61,13 @@ class Operator:
 
     def __init__(self, api: Api, settings: Settings, capabilities: Capabilities, watched: tuple[Resource, ...]) -> None:
         self._api, self._settings = api, settings
-        self._registry = fleet_registry(from_any_thread(self._fleet, asyncio.get_running_loop()))
+        fleet = Fleet(lambda: self._engine.see(), asyncio.get_running_loop(), settings.workload_labels)
+        self._exposition = Exposition(self._figures, fleet, refresh_seconds=settings.tick_seconds)
         self._cluster = KubernetesCluster(
             api, settings, capabilities, watched, clock, wake=self._wake, wake_all=self._wake_all
         )
         telemetry = prometheus(settings) if settings.prometheus_url else pods(settings)
-        instruments = OperatorInstruments(self._registry)
+        instruments = OperatorInstruments(self._exposition.registry)
         self._engine = Engine(self._cluster, telemetry, settings, clock, instruments)
         lease = LeaseSettings(
             namespace=settings.operator_namespace,
@@ -137,8 +138,8 @@ class Operator:
     def _wake_all(self) -> None:
         self._engine.notice_all()
 
-    def _fleet(self) -> FleetSnapshot:
-        return self._engine.fleet(is_leader=self._election.is_leader)
+    def _figures(self) -> OperatorFigures:
+        return self._engine.figures(is_leader=self._election.is_leader)
 
     @asynccontextmanager
     async def _probes(self) -> AsyncIterator[None]:
@@ -157,7 +158,7 @@ class Operator:
 
     @asynccontextmanager
     async def _metrics(self) -> AsyncIterator[None]:
-        server = serve_metrics(self._registry, address=ALL_ADDRESSES, port=self._settings.metrics_port)
+        server = serve_metrics(self._exposition, address=ALL_ADDRESSES, port=self._settings.metrics_port)
         try:
             yield
         finally:

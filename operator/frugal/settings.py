@@ -29,6 +29,7 @@ class Settings:
     prometheus_query_seconds: float = 10.0  # how long one query may take
     kubelet_credentials: str = ""  # a folder: token, ca.crt; empty: kubelets are not asked
     price_book: str = "frugal-prices"  # a ConfigMap in operator_namespace, key prices.yaml
+    workload_labels: tuple[str, ...] = ()  # labels of objects that frugal_workload_labels shows
     metrics_port: int = 9095
     health_port: int = 8081
     tick_seconds: float = 15.0  # one look at telemetry; a Prometheus scrape interval

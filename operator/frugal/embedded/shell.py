@@ -31,16 +31,16 @@ from frugal.embedded.store import Change, Store, key_of
 from frugal.embedded.table import live_table, plain_line
 from frugal.errors import InvalidSettings
 from frugal.loop.engine import Engine
-from frugal.metrics.exposition import MetricsServer, fleet_registry, serve_metrics
+from frugal.loop.fleet import Fleet
+from frugal.metrics.exposition import Exposition, MetricsServer, serve_metrics
 from frugal.metrics.instruments import OperatorInstruments
-from frugal.metrics.snapshot import FleetSnapshot
 from frugal.settings import Settings
 from frugal.telemetry.scrape import PodScraper
 
 DEFAULT_SETTINGS = Settings()
 LOOPBACK = "127.0.0.1"
 REFRESH_SECONDS = 0.5  # the live table
-FLEET_SECONDS = 5.0  # a scrape waits so long for the loop
+FLEET_SECONDS = 2.0  # the metrics are at most so old: people watch a few objects here
 
 _log = logging.getLogger(__name__)
 
@@ -82,14 +82,16 @@ class Shell:
         )
         self.node = Node(ground)
         cluster = EmbeddedCluster(self.store, self.node, folder, settings, self._clock)
-        registry = fleet_registry(self._fleet)
-        self._registry = registry
-        instruments = OperatorInstruments(registry)
+        self._loop = asyncio.get_running_loop()
+        fleet = Fleet(lambda: self.engine.see(), self._loop, settings.workload_labels)
+        self._exposition = Exposition(
+            lambda: self.engine.figures(), fleet, refresh_seconds=min(FLEET_SECONDS, settings.tick_seconds)
+        )
+        instruments = OperatorInstruments(self._exposition.registry)
         self.engine = Engine(cluster, PodScraper(self._clock), settings, self._clock, instruments)
         self._files = AppliedFiles(options.paths, self.store)
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
         """End everything gracefully."""
@@ -105,7 +107,7 @@ class Shell:
             self.engine.notice_all()
             return await self._work()
         finally:
-            self._metrics.stop()
+            await asyncio.to_thread(self._metrics.stop)
 
     async def _work(self) -> Goal:
         goal = asyncio.create_task(self._await_goal())
@@ -145,18 +147,10 @@ class Shell:
     def _wake_owner(self, pod: Manifest) -> None:
         self.engine.notice_child(pod["metadata"].get("labels") or {}, pod["metadata"]["namespace"])
 
-    def _fleet(self) -> FleetSnapshot:
-        """Return the fleet for the metrics server's thread, made in the loop's own."""
-
-        async def snapshot() -> FleetSnapshot:
-            return self.engine.fleet()
-
-        return asyncio.run_coroutine_threadsafe(snapshot(), self._loop).result(FLEET_SECONDS)
-
     def _serve_metrics(self) -> MetricsServer:
         port = self._options.settings.metrics_port
         try:
-            return serve_metrics(self._registry, address=LOOPBACK, port=port)
+            return serve_metrics(self._exposition, address=LOOPBACK, port=port)
         except OSError as error:
             allowed = f"cannot listen on {LOOPBACK} ({error.strerror}); choose another port, or 0 for a free one"
             raise InvalidSettings(variable="--metrics-port", value=str(port), allowed=allowed) from None

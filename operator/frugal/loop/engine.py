@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from frugal import __version__
 from frugal.decisions.compression import plan_compression
 from frugal.decisions.inference import plan_inference
 from frugal.decisions.inventory import of_its_kind
@@ -19,7 +21,7 @@ from frugal.decisions.plan import Plan
 from frugal.decisions.snapshot import Children, Manifest
 from frugal.errors import ClusterError, Forbidden, Rejected
 from frugal.loop.act import carry_out, refused_status, write_status
-from frugal.loop.fleet import fleet_snapshot
+from frugal.loop.fleet import Sight, see
 from frugal.loop.instruments import Instruments, NoInstruments
 from frugal.loop.measurements import Measurements
 from frugal.loop.observe import Observer
@@ -36,7 +38,7 @@ from frugal.loop.ports import (
 from frugal.loop.queue import KeyedQueue
 from frugal.loop.references import References, owner_of, target_of
 from frugal.loop.runtime_metrics import declared_metrics
-from frugal.metrics.snapshot import FleetSnapshot
+from frugal.metrics.snapshot import OperatorFigures
 from frugal.settings import Settings
 
 RECONCILE_SECONDS = 60.0  # one look at one object; its longest call to the API takes a third of it
@@ -150,14 +152,18 @@ class Engine:
         now = self._monotonic()
         return max((now - since for since in self._in_hand.values()), default=0.0)
 
-    def fleet(self, *, is_leader: bool = True) -> FleetSnapshot:
-        """Return what is known of every object, for the metrics; to be called in the event loop."""
-        return fleet_snapshot(
-            self._cluster,
-            self._measurements,
-            now=self._clock(),
+    def see(self) -> Sight:
+        """Return every object as it stands now, for the metrics; to be called in the event loop."""
+        return see(self._cluster, self._measurements, now=self._clock())
+
+    def figures(self, *, is_leader: bool = True) -> OperatorFigures:
+        """Return what the operator shows of itself; from any thread."""
+        return OperatorFigures(
+            version=__version__,
+            python_version=platform.python_version(),
             is_leader=is_leader,
             queue_depth=len(self.queue),
+            input_ages_seconds=self._measurements.ages_seconds,
         )
 
     def _plan(self, key: ObjectKey, manifest: Manifest, children: Children) -> Plan:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from statistics import fmean
@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from frugal import __version__
 from frugal.api.conditions import ConditionType, Reason
 from frugal.api.inference_deployment import LatencyObjective
 from frugal.api.money import CostStatus, SavingsStatus
@@ -21,58 +20,93 @@ from frugal.api.validation import parse_inference_deployment
 from frugal.decisions.snapshot import Manifest, Measured
 from frugal.errors import InvalidObject
 from frugal.loop.measurements import Measurements
-from frugal.loop.ports import COMPRESSION_JOB, Cluster
+from frugal.loop.ports import COMPRESSION_JOB, Cluster, ObjectKey
 from frugal.metrics.snapshot import CompressionFigures, FleetSnapshot, InferenceFigures, RecommendedSize
 from frugal.pricing.cost import accrue, rounded
 from frugal.units import HOURS_PER_MONTH
 
 HOLD_REASONS = (Reason.WITHIN_DEAD_BAND, Reason.COOLING_DOWN, Reason.OUTSIDE_CHANGE_WINDOW)
 BOUNDS = ("lower", "target", "upper")
-THREAD_SECONDS = 5.0  # how long another thread waits for the event loop; Prometheus gives a scrape 10
+THREAD_SECONDS = 5.0  # how long another thread waits for the event loop; the fleet is seen in a tenth of that
+
+NOTHING_READ: Mapping[ObjectKey, Read] = {}
 
 Status = TypeVar("Status", bound=BaseModel)
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The objects and what was measured of them at one moment, taken in the event loop; both are never changed."""
+
+    at: datetime
+    objects: tuple[tuple[ObjectKey, Manifest, Measured | None], ...]
+
+
+class Fleet:
+    """Tells the figures of every object, from any one thread; a status that did not change is not read again.
+
+    sight: takes the objects in the event loop. loop: the loop. workload_labels: labels of objects that may be shown.
+    """
+
+    def __init__(
+        self, sight: Callable[[], Sight], loop: asyncio.AbstractEventLoop, workload_labels: tuple[str, ...] = ()
+    ) -> None:
+        self._sight, self._loop, self._labels = sight, loop, workload_labels
+        self._readings: dict[ObjectKey, Read] = {}
+
+    def __call__(self) -> FleetSnapshot:
+        """Return everything that is known now; raises TimeoutError when the event loop hangs."""
+
+        async def in_the_loop() -> Sight:
+            return self._sight()
+
+        sight = asyncio.run_coroutine_threadsafe(in_the_loop(), self._loop).result(THREAD_SECONDS)
+        snapshot, self._readings = fleet_snapshot(sight, self._labels, self._readings)
+        return snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One object's manifest with what pydantic made of it."""
+
+    manifest: Manifest
+    status: InferenceDeploymentStatus | CompressionJobStatus
+    latency: LatencyObjective | None
+
+
+def see(cluster: Cluster, measurements: Measurements, *, now: datetime) -> Sight:
+    """Return the objects as they stand in the cache; cheap, because it holds up the event loop."""
+    found = ((key, cluster.get(key)) for key in sorted(cluster.keys()))
+    return Sight(now, tuple((key, one, measurements.known(key)) for key, one in found if one is not None))
+
+
 def fleet_snapshot(
-    cluster: Cluster, measurements: Measurements, *, now: datetime, is_leader: bool, queue_depth: int
-) -> FleetSnapshot:
-    """Return everything that is known at `now`."""
+    sight: Sight, workload_labels: tuple[str, ...] = (), before: Mapping[ObjectKey, Read] = NOTHING_READ
+) -> tuple[FleetSnapshot, dict[ObjectKey, Read]]:
+    """Return everything that `sight` tells, and the statuses as read, for the next time."""
     inferences, compressions = [], []
-    for key in sorted(cluster.keys()):
-        manifest = cluster.get(key)
-        if manifest is None:
-            continue
-        if key.kind == COMPRESSION_JOB:
-            compressions.append(_compression(manifest))
+    readings: dict[ObjectKey, Read] = {}
+    for key, manifest, measured in sight.objects:
+        known = before.get(key)
+        read = readings[key] = known if known is not None and known.manifest is manifest else _read(key, manifest)
+        if isinstance(read.status, CompressionJobStatus):
+            compressions.append(_compression(key, read.status))
         else:
-            inferences.append(_inference(manifest, measurements.known(key), now))
-    return FleetSnapshot(
-        at=now,
-        version=__version__,
-        python_version=platform.python_version(),
-        is_leader=is_leader,
-        inferences=tuple(inferences),
-        compressions=tuple(compressions),
-        input_ages_seconds=measurements.ages_seconds,
-        queue_depth=queue_depth,
-    )
+            inferences.append(_inference(key, read, read.status, measured, sight.at, workload_labels))
+    return FleetSnapshot(at=sight.at, inferences=tuple(inferences), compressions=tuple(compressions)), readings
 
 
-def from_any_thread(fleet: Callable[[], FleetSnapshot], loop: asyncio.AbstractEventLoop) -> Callable[[], FleetSnapshot]:
-    """Return `fleet` as the thread of the metrics server may call it: it runs in the event loop, where facts stand."""
-
-    async def in_the_loop() -> FleetSnapshot:
-        return fleet()
-
-    return lambda: asyncio.run_coroutine_threadsafe(in_the_loop(), loop).result(THREAD_SECONDS)
+def _read(key: ObjectKey, manifest: Manifest) -> Read:
+    if key.kind == COMPRESSION_JOB:
+        return Read(manifest, _status(CompressionJobStatus, manifest), None)
+    return Read(manifest, _status(InferenceDeploymentStatus, manifest), _latency_objective(manifest))
 
 
-def _compression(manifest: Manifest) -> CompressionFigures:
-    status = _status(CompressionJobStatus, manifest)
+def _compression(key: ObjectKey, status: CompressionJobStatus) -> CompressionFigures:
     best, cost = status.best, status.cost
     return CompressionFigures(
-        namespace=manifest["metadata"]["namespace"],
-        name=manifest["metadata"]["name"],
+        namespace=key.namespace,
+        name=key.name,
         phase=status.phase or "Pending",
         size_ratio=best.size_ratio if best else None,
         speedup_ratio=best.latency_ratio if best else None,
@@ -83,20 +117,28 @@ def _compression(manifest: Manifest) -> CompressionFigures:
     )
 
 
-def _inference(manifest: Manifest, measured: Measured | None, now: datetime) -> InferenceFigures:
-    status = _status(InferenceDeploymentStatus, manifest)
+def _inference(
+    key: ObjectKey,
+    read: Read,
+    status: InferenceDeploymentStatus,
+    measured: Measured | None,
+    now: datetime,
+    workload_labels: tuple[str, ...],
+) -> InferenceFigures:
+    own = read.manifest["metadata"].get("labels") or {}
     applied, recommended = status.applied, status.recommendation
     return InferenceFigures(
-        namespace=manifest["metadata"]["namespace"],
-        name=manifest["metadata"]["name"],
+        namespace=key.namespace,
+        name=key.name,
+        labels={name: str(own[name]) for name in workload_labels if name in own},
         replicas=_replicas(status),
         applied=_size(applied.size) if applied else None,
         applied_since=applied.since if applied else "",
         recommended={bound: _size(getattr(recommended, bound)) for bound in BOUNDS if recommended},
-        held_back=_held_back(manifest),
+        held_back=_held_back(read.manifest),
         **_money(status, now),
         **_usage(measured, status),
-        **_objective(manifest, measured, now),
+        **_objective(read.latency, measured, now),
     )
 
 
@@ -147,7 +189,6 @@ def _usage(measured: Measured | None, status: InferenceDeploymentStatus) -> dict
     return {
         "cpu_cores": sum(cpu) if cpu else None,
         "memory_bytes": sum(memory) if memory else None,
-        "gpu_ratio": fmean(gpu) if gpu else None,
         "gpu_memory_bytes": sum(gpu_memory) if gpu_memory else None,
         "utilization": utilization,
         "requests_per_second": measured.load.rate if measured.load else None,
@@ -155,8 +196,7 @@ def _usage(measured: Measured | None, status: InferenceDeploymentStatus) -> dict
     }
 
 
-def _objective(manifest: Manifest, measured: Measured | None, now: datetime) -> dict[str, Any]:
-    latency = _latency_objective(manifest)
+def _objective(latency: LatencyObjective | None, measured: Measured | None, now: datetime) -> dict[str, Any]:
     if latency is None:
         return {}
     figures: dict[str, Any] = {"slo_target_seconds": latency.threshold.seconds, "slo_quantile": latency.quantile}

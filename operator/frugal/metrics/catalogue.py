@@ -87,11 +87,10 @@ COST = (
 USE = (
     _gauge("frugal_cpu_usage_cores", "CPU used, all replicas together.", *OBJECT),
     _gauge("frugal_memory_working_set_bytes", "Memory in use, all replicas together.", *OBJECT),
-    _gauge("frugal_gpu_utilization_ratio", "GPU engine activity, mean of the replicas.", *OBJECT),
     _gauge("frugal_gpu_memory_used_bytes", "GPU memory in use, all replicas together.", *OBJECT),
     _gauge(
         "frugal_utilization_ratio",
-        "Used over requested, mean of the replicas, by resource (cpu, memory, gpu, gpu_memory).",
+        "Used over requested, mean of the replicas, by resource (cpu, memory; gpu: engine activity; gpu_memory).",
         *OBJECT,
         "resource",
     ),
@@ -150,6 +149,14 @@ COMPRESSION = (
     _gauge("frugal_compression_cost", "Money that the compression itself cost.", *OBJECT, "currency"),
 )
 
+OBJECTS = (
+    _gauge(
+        "frugal_workload_labels",
+        "1, with the object's labels that FRUGAL_WORKLOAD_LABELS allows, each as label_NAME; for joins.",
+        *OBJECT,
+    ),
+)
+
 OPERATOR = (
     _gauge("frugal_build_info", "1, with the versions in its labels.", "version", "python_version"),
     _gauge("frugal_leader", "1 when this process leads and writes, 0 when it stands by."),
@@ -162,6 +169,7 @@ OPERATOR = (
 )
 
 SECTIONS: Mapping[str, tuple[Metric, ...]] = {
+    "Objects": OBJECTS,
     "Cost and savings": COST,
     "Use": USE,
     "Sizing": SIZING,

@@ -28,6 +28,7 @@ class InferenceFigures:
 
     namespace: str
     name: str
+    labels: Mapping[str, str] = field(default_factory=dict)  # of the object, those that the settings allow
     currency: str = ""
     hourly: Mapping[str, Decimal] = field(default_factory=dict)
     month_to_date: Decimal | None = None
@@ -37,7 +38,6 @@ class InferenceFigures:
     is_price_missing: bool = False
     cpu_cores: float | None = None
     memory_bytes: float | None = None
-    gpu_ratio: float | None = None
     gpu_memory_bytes: float | None = None
     utilization: Mapping[str, float] = field(default_factory=dict)
     requests_per_second: float | None = None
@@ -70,14 +70,20 @@ class CompressionFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetSnapshot:
-    """Everything at `at`. Workload series are shown only by the process that leads."""
+class OperatorFigures:
+    """The operator itself at this moment; read at each scrape, so it must be cheap and callable from any thread."""
 
-    at: datetime
     version: str
     python_version: str
     is_leader: bool = True
+    queue_depth: int = 0
+    input_ages_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSnapshot:
+    """Every object of ours at `at`."""
+
+    at: datetime
     inferences: tuple[InferenceFigures, ...] = ()
     compressions: tuple[CompressionFigures, ...] = ()
-    input_ages_seconds: Mapping[str, float] = field(default_factory=dict)
-    queue_depth: int = 0

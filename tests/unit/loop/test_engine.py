@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from frugal.errors import ClusterUnavailable, Conflict, Forbidden, Rejected
+from frugal.loop.fleet import fleet_snapshot
 from frugal.loop.ports import ObjectKey, Reading
 from frugal.sizing.samples import LoadSample, Observation, UsageSample
 from tests.fakes.cluster import FakeCluster, PowerCut
@@ -293,7 +294,7 @@ async def test_what_was_learnt_survives_the_process_in_its_checkpoint() -> None:
     world.telemetry.reading = _reading(key, cores=0.5, at_seconds=(world.clock.now - NOON).total_seconds())
     await world.engine.tick()
 
-    (figures,) = world.engine.fleet().inferences
+    (figures,) = fleet_snapshot(world.engine.see())[0].inferences
     assert figures.samples == 4  # three minutes before the restart and one after it
 
 

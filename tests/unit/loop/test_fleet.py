@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from frugal.loop.fleet import fleet_snapshot
+from frugal.loop.fleet import Fleet, fleet_snapshot, see
 from frugal.loop.measurements import Measurements
 from frugal.loop.ports import ObjectKey, Reading
 from frugal.metrics.snapshot import FleetSnapshot
@@ -19,7 +20,7 @@ SIZE = {"cpu": "500m", "memory": "128Mi", "replicas": 2}
 
 def shown(cluster: FakeCluster, measurements: Measurements | None = None, *, minutes: int = 0) -> FleetSnapshot:
     now = NOON + timedelta(minutes=minutes)
-    return fleet_snapshot(cluster, measurements or Measurements(), now=now, is_leader=True, queue_depth=0)
+    return fleet_snapshot(see(cluster, measurements or Measurements(), now=now), ("team",))[0]
 
 
 def with_status(manifest: dict[str, Any], **status: Any) -> FakeCluster:
@@ -142,3 +143,35 @@ def test_a_status_that_somebody_else_broke_does_not_hide_the_others() -> None:
     names = [figures.name for figures in shown(cluster).inferences]
 
     assert names == ["broken", "good"]
+
+
+def test_only_the_labels_that_are_allowed_are_shown() -> None:
+    manifest = inference_deployment()
+    manifest["metadata"]["labels"] = {"team": "shop", "commit": "4f2a"}
+    cluster = with_status(manifest)
+
+    (figures,) = shown(cluster).inferences
+
+    assert figures.labels == {"team": "shop"}
+
+
+async def test_a_changed_status_is_read_again_and_others_are_not() -> None:
+    cluster = with_status(inference_deployment("still"), replicas=1)
+    cluster.create({**inference_deployment("moved"), "status": {"replicas": 1}})
+    first, readings = fleet_snapshot(see(cluster, Measurements(), now=NOON))
+    cluster.create({**inference_deployment("moved"), "status": {"replicas": 2}})
+
+    second, again = fleet_snapshot(see(cluster, Measurements(), now=NOON), (), readings)
+
+    assert [one.replicas["current"] for one in first.inferences] == [1, 1]
+    assert {one.name: one.replicas["current"] for one in second.inferences} == {"moved": 2, "still": 1}
+    assert {key.name for key in again if again[key] is readings[key]} == {"still"}
+
+
+async def test_another_thread_sees_what_stands_in_the_event_loop() -> None:
+    cluster = with_status(inference_deployment(), replicas=3)
+    fleet = Fleet(lambda: see(cluster, Measurements(), now=NOON), asyncio.get_running_loop())
+
+    snapshot = await asyncio.to_thread(fleet)
+
+    assert snapshot.inferences[0].replicas["current"] == 3

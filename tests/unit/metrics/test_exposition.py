@@ -1,26 +1,41 @@
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from urllib.request import urlopen
+from email.message import Message
+from urllib.request import Request, urlopen
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from frugal.metrics.catalogue import CATALOGUE
-from frugal.metrics.exposition import MetricsServer, fleet_registry, serve_metrics
+from frugal.metrics.exposition import Exposition, MetricsServer, serve_metrics
 from frugal.metrics.instruments import OperatorInstruments
-from frugal.metrics.snapshot import CompressionFigures, FleetSnapshot, InferenceFigures, RecommendedSize
+from frugal.metrics.page import Format
+from frugal.metrics.snapshot import (
+    CompressionFigures,
+    FleetSnapshot,
+    InferenceFigures,
+    OperatorFigures,
+    RecommendedSize,
+)
 
+PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
+PLAIN = Format(is_openmetrics=False)
+PACKED = Format(is_openmetrics=False, is_gzip=True)
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 SIZE = RecommendedSize(replicas=2, cpu_cores=0.25, memory_bytes=2.3e8)
 FULL = InferenceFigures(
     namespace="shop",
     name="fashion",
+    labels={"app.kubernetes.io/part-of": 'shop "A"'},
     currency="USD",
     hourly={"cpu": Decimal("0.10"), "gpu": Decimal("0.45")},
     month_to_date=Decimal("214.10"),
@@ -29,7 +44,6 @@ FULL = InferenceFigures(
     saved_hourly=Decimal("0.20"),
     cpu_cores=0.4,
     memory_bytes=3.6e8,
-    gpu_ratio=0.11,
     gpu_memory_bytes=3.1e9,
     utilization={"cpu": 0.8, "memory": 0.78, "gpu": 0.11},
     requests_per_second=84.0,
@@ -67,28 +81,35 @@ class Fleet:
     def __call__(self) -> FleetSnapshot:
         self.at += timedelta(hours=1)
         held = "" if self.at == NOON + timedelta(hours=1) else FULL.held_back
-        applied = f"{self.at:%H}"
-        one = {field: getattr(FULL, field) for field in FULL.__slots__} | {"held_back": held, "applied_since": applied}
         return FleetSnapshot(
             at=self.at,
+            inferences=(replace(FULL, held_back=held, applied_since=f"{self.at:%H}"),),
+            compressions=(COMPRESSED,),
+        )
+
+    def operator(self) -> OperatorFigures:
+        return OperatorFigures(
             version="0.1.0",
             python_version="3.11",
             is_leader=self.is_leader,
-            inferences=(InferenceFigures(**one),),
-            compressions=(COMPRESSED,),
-            input_ages_seconds={"prometheus": 12.5},
             queue_depth=3,
+            input_ages_seconds={"prometheus": 12.5},
         )
 
 
-def scraped_twice(fleet: Fleet) -> str:
-    registry = fleet_registry(fleet)
-    instruments = OperatorInstruments(registry)
+def exposed(fleet: Fleet) -> Exposition:
+    return Exposition(fleet.operator, fleet, refresh_seconds=3600)
+
+
+def scraped_twice(fleet: Fleet, form: Format = PLAIN) -> str:
+    exposition = exposed(fleet)
+    instruments = OperatorInstruments(exposition.registry)
     instruments.reconciled("InferenceDeployment", seconds=0.02, error="")
     instruments.reconciled("InferenceDeployment", seconds=0.02, error="Conflict")
     instruments.ticked(seconds=0.4, error="TelemetryError")
-    generate_latest(registry)
-    return generate_latest(registry).decode()
+    exposition.refresh()
+    exposition.refresh()
+    return b"".join(exposition.answer(form)).decode()
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -144,12 +165,12 @@ def test_who_does_not_lead_shows_no_workload() -> None:
 
 
 def test_what_is_not_known_is_absent() -> None:
-    bare = FleetSnapshot(
-        at=NOON, version="1", python_version="3", inferences=(InferenceFigures(namespace="shop", name="new"),)
-    )
+    bare = FleetSnapshot(at=NOON, inferences=(InferenceFigures(namespace="shop", name="new"),))
+    exposition = Exposition(Fleet().operator, lambda: bare, refresh_seconds=3600)
 
-    text = generate_latest(fleet_registry(lambda: bare)).decode()
+    exposition.refresh()
 
+    text = b"".join(exposition.answer(PLAIN)).decode()
     shown = {name for name, labels in samples(text) if ("name", "new") in labels}
     assert shown == {"frugal_price_missing"}
 
@@ -162,21 +183,75 @@ def test_a_workload_has_at_most_forty_series() -> None:
 
 @pytest.fixture
 def server() -> Iterator[MetricsServer]:
-    running = serve_metrics(fleet_registry(Fleet()), address="127.0.0.1", port=0)
+    exposition = exposed(Fleet())
+    exposition.refresh()
+    running = serve_metrics(exposition, address="127.0.0.1", port=0)
     yield running
     running.stop()
 
 
-def test_metrics_are_served_on_the_given_address(server: MetricsServer) -> None:
-    with urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        assert "frugal_build_info" in answer.read().decode()
+def fetched(server: MetricsServer, **headers: str) -> tuple[Message, bytes]:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    with urlopen(Request(f"http://127.0.0.1:{server.port}/metrics", headers=names), timeout=10) as answer:
+        return answer.headers, answer.read()
+
+
+def test_metrics_are_served_as_text_to_whoever_asks_for_nothing(server: MetricsServer) -> None:
+    headers, body = fetched(server)
+
+    assert headers["Content-Type"].startswith("text/plain")
+    assert "Content-Encoding" not in headers
+    assert "frugal_build_info" in body.decode()
+
+
+def test_openmetrics_is_served_compressed_to_prometheus(server: MetricsServer) -> None:
+    headers, body = fetched(
+        server, Accept="application/openmetrics-text;version=1.0.0,*/*;q=0.1", Accept_Encoding="gzip"
+    )
+
+    text = gzip.decompress(body).decode()
+    assert headers["Content-Type"].startswith("application/openmetrics-text")
+    parsed = openmetrics_families(text)  # type: ignore[no-untyped-call] # raises on what breaks the format
+    families = {family.name for family in parsed}
+    assert {"frugal_cost", "frugal_cost_month_to_date", "frugal_leader"} <= families
+    assert families <= {name.removesuffix("_total") for name in CATALOGUE}
+    assert text.endswith("# EOF\n")
+
+
+def test_both_halves_of_a_compressed_answer_are_one_stream() -> None:
+    exposition = exposed(Fleet())
+    exposition.refresh()
+
+    packed = b"".join(exposition.answer(PACKED))
+
+    decompressor = zlib.decompressobj(31)
+    text = decompressor.decompress(packed)
+    assert decompressor.eof
+    assert not decompressor.unused_data
+    assert text == b"".join(exposition.answer(PLAIN))
+
+
+def test_an_answer_between_two_ticks_shows_one_moment() -> None:
+    fleet = Fleet()
+    exposition = exposed(fleet)
+    exposition.refresh()
+    before = exposition.answer(PLAIN)[0]
+
+    fleet.at += timedelta(hours=9)
+
+    assert exposition.answer(PLAIN)[0] == before
+
+
+def test_labels_that_the_settings_allow_can_be_joined() -> None:
+    labels = {**FASHION, "label_app_kubernetes_io_part_of": 'shop "A"'}
+
+    assert value(scraped_twice(Fleet()), "frugal_workload_labels", **labels) == 1
 
 
 def test_a_stopped_server_frees_its_port(server: MetricsServer) -> None:
     server.stop()
 
-    again = serve_metrics(fleet_registry(Fleet()), address="127.0.0.1", port=server.port)
+    again = serve_metrics(exposed(Fleet()), address="127.0.0.1", port=server.port)
     again.stop()
     assert again.port == server.port
 

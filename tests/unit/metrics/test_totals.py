@@ -28,7 +28,7 @@ def advanced(*looks: tuple[float, InferenceFigures]) -> ObjectTotals:
 
 
 def fleet(hour: float, *inferences: InferenceFigures) -> FleetSnapshot:
-    return FleetSnapshot(at=NOON + timedelta(hours=hour), version="1", python_version="3", inferences=inferences)
+    return FleetSnapshot(at=NOON + timedelta(hours=hour), inferences=inferences)
 
 
 def test_cost_is_the_earlier_rate_times_the_time_between() -> None:
