@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
+from frugal.settings import Settings
 from tests.scenarios.objects import compression_job, inference_deployment, price_book
 from tests.scenarios.world import CLAIM, World, condition, infer
 
@@ -38,7 +41,17 @@ def test_a_model_is_compressed_verified_served_measured_sized_and_priced(world: 
     assert serving["recommendation"]["explanation"]
     assert float(serving["cost"]["hourly"]) > 0
     assert condition(serving, "TelemetryAvailable")["status"] == "True"
-    assert "frugal_cost_hourly_rate{" in world.metrics()
+    assert shown_within_a_tick(world, "frugal_cost_hourly_rate{")
+
+
+def shown_within_a_tick(world: World, text: str) -> bool:
+    """Tell whether /metrics comes to show `text`; its page of the workloads is made once a tick."""
+    deadline = time.monotonic() + Settings().tick_seconds + 5
+    while text not in world.metrics():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
 
 
 def answers_match(world: World, name: str) -> None:
