@@ -25,7 +25,7 @@ BUDGET = 1.4  # of the violation target that a rule may spend while the service 
 BUDGET_BEFORE_A_DAY = 0.7
 BUDGET_RANGE = (0.15, 1.0)
 WORST_AGAIN = 1.0  # how many more of its worst half-hours a rule must be able to afford
-CAUTION = 0.3  # on top of every rule while the service has spent half as much again as it may, and in proportion
+CAUTION = 0.15  # on top of every rule while the service has spent half as much again as it may, and in proportion
 BETTER = 0.03  # relative; a rule that is not so much cheaper does not take another's place
 MAX_CHANGES_PER_DAY = 85.0  # of a rule; the brakes hold 100 whatever happens
 
