@@ -82,5 +82,5 @@ def test_pods_of_a_card_are_never_busier_than_the_card(card: Decimal, measured: 
     assert set(parts) == set(measured)
     assert all(part >= 0 for part in parts.values())
     assert sum(parts.values()) <= busy + Decimal("1e-20")
-    if None in measured.values() or sum(one for one in measured.values() if one):
+    if None in measured.values() or any(measured.values()):
         assert abs(sum(parts.values()) - busy) <= Decimal("1e-20")

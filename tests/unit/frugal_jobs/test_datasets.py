@@ -281,6 +281,7 @@ def test_where_evaluation_is_all_there_is_search_and_verification_share_no_sampl
     assert provision.training is None
     assert provision.validation is not None
     assert provision.validation.labels is not None
+    assert shared.labels is not None
     assert np.array_equal(provision.validation.labels, shared.labels)
     assert kept.labels is not None
     assert (len(shared), len(kept)) == (60, 140)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from frugal.sizing.ladder import Flavor, Service
 
-SLICES = ((1, 10, 1 / 7), (2, 20, 2 / 7), (3, 40, 1 / 2), (7, 80, 1.0))  # slots, GiB, price of a card
+SLICES: tuple[tuple[int, int, float], ...] = (
+    (1, 10, 1 / 7),
+    (2, 20, 2 / 7),
+    (3, 40, 1 / 2),
+    (7, 80, 1.0),
+)  # slots, GiB, price of a card
+SHARES = tuple(share for _, _, share in SLICES)
 
 
 def service(
@@ -14,7 +20,7 @@ def service(
     wait_budget_seconds: float = 0.5,
     model_memory_gib: float = 18.0,
     violation_ratio: float = 0.001,
-    prices: tuple[float, ...] = tuple(price for _, _, price in SLICES),
+    prices: tuple[float, ...] = SHARES,
 ) -> Service:
     flavors = tuple(
         Flavor(name=f"{slots}g", memory_gib=memory, price_per_hour=price, sequences=sequences_per_slot * slots)
