@@ -177,7 +177,7 @@ def test_https_is_read_only(storage: Storage) -> None:
         storage.write_bytes("https://models.example/model.onnx", b"x")
 
 
-@pytest.mark.parametrize("scheme", ["hf", "oci"])
+@pytest.mark.parametrize("scheme", ["oci"])
 def test_a_store_without_a_client_says_so(scheme: str, storage: Storage) -> None:
     with pytest.raises(InvalidUri, match="no client"):
         storage.read_bytes(f"{scheme}://org/name")

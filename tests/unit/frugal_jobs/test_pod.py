@@ -196,7 +196,6 @@ def test_a_pipeline_runs_exactly_its_steps(tmp_path: Path, digits_folder: Path) 
         ({"model": {"uri": "file:///no/such/model.onnx"}}, "spec.model.uri"),
         ({"data": {"evaluation": {"uri": "file:///no/such/set.npz"}}}, "spec.data.evaluation.uri"),
         ({"output": {"uri": "file:///proc/frugal"}}, "spec.output.uri"),
-        ({"targets": [{"runtime": "tensorrt", "device": "cuda"}]}, "spec.targets[0]"),
         ({"objective": {"metric": "bleu"}}, "spec.objective.metric"),
     ],
 )
@@ -207,6 +206,17 @@ def test_what_no_retry_can_mend_is_invalid_and_names_its_field(
 
     assert (status, result.verdict, result.field) == (0, ResultVerdict.INVALID, field)
     assert result.message
+
+
+def test_a_target_that_cannot_be_made_here_publishes_nothing_and_says_what_it_lacks(
+    tmp_path: Path, digits_folder: Path
+) -> None:
+    targets = [{"runtime": "tensorrt", "device": "cuda"}]
+    status, _, result = pod(tmp_path, digits_folder, targets=targets).run()
+
+    assert (status, result.verdict) == (0, ResultVerdict.REJECTED)
+    assert "tensorrt" in result.message
+    assert not any(artifact.verified for artifact in result.artifacts)
 
 
 def test_bad_labels_of_the_evaluation_are_found_before_the_search(tmp_path: Path, digits_folder: Path) -> None:
