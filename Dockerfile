@@ -40,8 +40,8 @@ RUN python -m pip install --target /opt/frugal --upgrade --no-deps /wheels/*.whl
 
 FROM build AS build-jobs
 RUN python -m pip install --target /opt/frugal -c constraints.txt -r jobs.txt
-# LiteRT, ExecuTorch and Keras: about 0.9 GB beside torch. TARGETS= leaves them out; jobs that want them then say so.
-ARG TARGETS=targets.txt
+# LiteRT, ExecuTorch and Keras come with --build-arg TARGETS=targets.txt (about 0.9 GB); jobs that want them say so without.
+ARG TARGETS=
 RUN if [ -n "$TARGETS" ]; then python -m pip install --target /opt/frugal --no-deps -r "$TARGETS"; fi
 COPY --from=wheel /wheels /wheels
 RUN python -m pip install --target /opt/frugal --upgrade --no-deps /wheels/*.whl
