@@ -24,12 +24,12 @@ from prometheus_client.registry import Collector
 
 from bench.figures import Figure, Goal, write
 from frugal.metrics.exposition import Exposition, MetricsServer, serve_metrics
-from frugal.metrics.snapshot import FleetSnapshot, InferenceFigures, OperatorFigures, RecommendedSize
+from frugal.metrics.snapshot import FleetSnapshot, InferenceFigures, OperatorFigures
+from tests.fakes.figures import FULL
 
 FLEETS = (100, 1_000, 10_000)
 SCRAPES = 15
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
-SIZE = RecommendedSize(replicas=2, cpu_cores=0.25, memory_bytes=2.3e8)
 HEADERS = {"Accept": "text/plain"}
 
 
@@ -52,29 +52,16 @@ class Workloads:
 
 
 def _workload(number: int) -> InferenceFigures:
-    return InferenceFigures(
+    return replace(
+        FULL,
         namespace=f"team-{number % 50:02}",
         name=f"recommendations-{number:05}",
         labels={"team": f"team-{number % 50:02}"},
-        currency="USD",
         hourly={name: Decimal("0.1") + number for name in ("cpu", "memory", "gpu")},
         month_to_date=Decimal(number),
-        forecast_month=Decimal("402.00"),
-        recommended_saving_hourly=Decimal("0.35"),
-        saved_hourly=Decimal("0.20"),
-        cpu_cores=0.4,
-        memory_bytes=3.6e8,
-        gpu_memory_bytes=3.1e9,
-        utilization={"cpu": 0.8, "memory": 0.78, "gpu": 0.11},
-        requests_per_second=84.0,
-        recommended={"lower": SIZE, "target": SIZE, "upper": SIZE},
-        samples=20_160,
-        replicas={"desired": 2, "current": 2, "ready": 1},
-        slo_target_seconds=0.05,
-        slo_quantile=0.99,
-        slo_observed_seconds=0.025,
-        slo_met=1_000.0,
-        slo_missed=4.0,
+        applied=None,
+        applied_since="",
+        held_back="",
     )
 
 

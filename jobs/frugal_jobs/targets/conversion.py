@@ -31,7 +31,6 @@ TIMEOUT_SECONDS = 1800.0
 CALIBRATION_SAMPLES = 256  # more changed nothing on the measured networks
 QUIET = {
     "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "",
-    "JAX_PLATFORMS": "cpu",
 }  # fmt: skip
 ORDER, MODEL, CALIBRATION = "order.json", "model.onnx", "calibration.npz"
 
@@ -86,15 +85,9 @@ def _write_order(
 def _run(folder: Path, timeout_seconds: float) -> str:
     """Return why the process gave no answer; empty when it ended well."""
     command = [sys.executable, "-m", "frugal_jobs.targets.conversion", str(folder)]
-    quiet = {
-        "OMP_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
     try:
         ended = subprocess.run(
-            command, check=False, capture_output=True, text=True, env=os.environ | quiet, timeout=timeout_seconds
+            command, check=False, capture_output=True, text=True, env=os.environ | QUIET, timeout=timeout_seconds
         )
     except subprocess.TimeoutExpired:
         return f"the converter took over {timeout_seconds:.0f} s"

@@ -6,28 +6,19 @@ kubectl finds the plugin by the name of its program, kubectl-frugal.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from frugal.cli.cost import nodes
 from frugal.cli.cost.command import add_one
 from frugal.cli.cost.source import Found, from_cluster
-from frugal.cli.main import BAD_INPUT
-from frugal.errors import FrugalError
+from frugal.cli.main import exit_status
 
 VIEWS = ("cost", "savings", "idle")
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 bad input or no cluster."""
-    arguments = parser().parse_args(words)
-    try:
-        return int(arguments.command(arguments))
-    except FrugalError as fault:
-        print(f"kubectl frugal: {fault}", file=sys.stderr)
-        return BAD_INPUT
-    except BrokenPipeError:  # `kubectl frugal cost | head`
-        return 0
+    return exit_status(parser(), words)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,11 +15,16 @@ COMMANDS = (run, compress, get, describe, recommend, cost, prices, policy, simul
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 not reached, 2 bad input."""
-    arguments = parser().parse_args(words)
+    return exit_status(parser(), words)
+
+
+def exit_status(commands: argparse.ArgumentParser, words: Sequence[str] | None) -> int:
+    """Run the command that `words` name and return how it ended; a fault is told under the program's name."""
+    arguments = commands.parse_args(words)
     try:
         return int(arguments.command(arguments))
     except FrugalError as fault:
-        print(f"frugal: {fault}", file=sys.stderr)
+        print(f"{commands.prog}: {fault}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:  # `frugal get | head`
         return 0

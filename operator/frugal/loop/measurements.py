@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from frugal.decisions.snapshot import Children, Measured
+from frugal.decisions.snapshot import Children, Manifest, Measured
+from frugal.errors import FrugalError
 from frugal.loop.ports import History, ObjectKey, Reading
 from frugal.resources.checkpoint import find_checkpoint, saved_state
 from frugal.sizing.samples import Observation
@@ -16,6 +17,14 @@ from frugal.sizing.state import WorkloadState
 RECALL_TRIES = 3  # ticks
 
 _log = logging.getLogger(__name__)
+
+
+class UnreadableHistory(FrugalError):
+    """What was learnt of a workload cannot be read."""
+
+    def __init__(self, config_map: str) -> None:
+        self.config_map = config_map
+        super().__init__(f"the ConfigMap {config_map} cannot be read; the operator learns it again")
 
 
 class Measurements:
@@ -93,12 +102,19 @@ def _learnt(before: Measured | None, observation: Observation, *, now: datetime)
 
 def _checkpoint(key: ObjectKey, children: Children) -> WorkloadState | None:
     """Return the saved state, or None; one that cannot be read is learnt again, because it is only a memory."""
-    checkpoint = find_checkpoint(key.name, children.config_maps)
+    try:
+        return state_of(find_checkpoint(key.name, children.config_maps))
+    except UnreadableHistory as error:
+        _log.warning("%s: the sizing checkpoint cannot be read and is learnt again: %s", key, error.__cause__)
+        return None
+
+
+def state_of(checkpoint: Manifest | None) -> WorkloadState | None:
+    """Return what `checkpoint` has of a workload; None where nothing was saved yet. Raises UnreadableHistory."""
     saved = saved_state(checkpoint) if checkpoint is not None else None
-    if saved is None:
+    if checkpoint is None or saved is None:
         return None
     try:
         return WorkloadState.from_json(saved)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        _log.warning("%s: the sizing checkpoint cannot be read and is learnt again: %s", key, error)
-        return None
+        raise UnreadableHistory(checkpoint["metadata"]["name"]) from error

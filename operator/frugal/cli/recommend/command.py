@@ -16,19 +16,11 @@ from frugal.cli.state import objects
 from frugal.cluster.client import Api
 from frugal.cluster.kinds import CONFIG_MAPS, INFERENCE_DEPLOYMENTS
 from frugal.decisions.snapshot import Manifest
-from frugal.errors import FrugalError, NotFound
-from frugal.resources.checkpoint import checkpoint_name, saved_state
-from frugal.sizing.state import WorkloadState
+from frugal.errors import NotFound
+from frugal.loop.measurements import state_of
+from frugal.resources.checkpoint import checkpoint_name
 
 DEFAULT_KUBECONFIG = Path("~/.kube/config")
-
-
-class UnreadableHistory(FrugalError):
-    """What was learnt of a workload cannot be read."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"the ConfigMap {checkpoint_name(name)} cannot be read; the operator learns it again")
 
 
 def add(commands: Any) -> None:
@@ -56,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         manifest, checkpoint = asyncio.run(_from_cluster(files, arguments.namespace, arguments.name))
     else:
         manifest, checkpoint = _from_state(arguments)
-    report = Report(manifest=manifest, state=_learnt(arguments.name, checkpoint), now=now)
+    report = Report(manifest=manifest, state=state_of(checkpoint), now=now)
     if arguments.output == "json":
         print(json.dumps(as_json(report, explain=arguments.explain), indent=2))
     else:
@@ -92,14 +84,3 @@ async def _from_cluster(kubeconfig: str, namespace: str, name: str) -> tuple[Man
         return manifest, saved
     finally:
         await api.close()
-
-
-def _learnt(name: str, checkpoint: Manifest | None) -> WorkloadState | None:
-    """Return what was learnt; None where nothing was saved yet (it is every 15 minutes)."""
-    saved = saved_state(checkpoint) if checkpoint is not None else None
-    if saved is None:
-        return None
-    try:
-        return WorkloadState.from_json(saved)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UnreadableHistory(name) from error
